@@ -1,1 +1,26 @@
-//! placeholder
+//! Hosts many `PocketBase` apps on one server.
+
+mod app;
+pub mod builder;
+pub mod durable;
+mod git_url;
+pub mod health;
+mod ids;
+pub mod layout;
+pub mod lifecycle;
+pub mod pocketbase;
+pub mod ports;
+pub mod progress;
+pub mod registry;
+pub mod release;
+pub mod router;
+mod secret;
+pub mod source;
+pub mod supervisor;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use app::{App, AppName, InvalidAppName, Port, RESERVED_NAMES};
+pub use git_url::{Credentials, GitRef, GitUrl, InvalidGitRef, InvalidGitUrl, Transport, UrlPolicy};
+pub use ids::{DeploymentId, InvalidId, ReleaseId};
+pub use secret::Secret;

@@ -1,0 +1,67 @@
+//! What a build will do, and why: plain data that can be shown without being run.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::release::HealthCheck;
+
+/// How a tree is built and run. Paths are relative to the tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildPlan {
+    /// What serves.
+    pub server: Server,
+    /// Where `pb_hooks` is, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<PathBuf>,
+    /// Where `pb_migrations` is, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<PathBuf>,
+    /// Where `pb_public` is, if anywhere and not built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<PathBuf>,
+    /// What is built to be served as `pb_public`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frontend: Option<Frontend>,
+    /// Further arguments for the server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// How to tell that it is up.
+    #[serde(default)]
+    pub health: HealthCheck,
+    /// Names of variables the app cannot do without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_env: Vec<String>,
+    /// What was found, what was chosen and why: one sentence each.
+    pub reasons: Vec<String>,
+}
+
+/// What serves an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Server {
+    /// The official binary.
+    PocketBase {
+        /// Its version.
+        version: String,
+    },
+    /// The app's own program, built from Go.
+    Go {
+        /// The folder of `go.mod`.
+        module: PathBuf,
+        /// The package of `main`, relative to the module: `.`
+        package: String,
+    },
+}
+
+/// A static frontend to build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frontend {
+    /// The folder of `package.json`.
+    pub directory: PathBuf,
+    /// The commands, in order, each as program and arguments.
+    pub commands: Vec<Vec<String>>,
+    /// Where the result is, relative to `directory`; none: the first of the usual folders that is there after the build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+}

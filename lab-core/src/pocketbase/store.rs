@@ -1,0 +1,5 @@
+//! One binary per version, fetched once, verified, read-only.
+
+/// The store.
+#[derive(Debug, Clone)]
+pub struct PocketBaseStore;
