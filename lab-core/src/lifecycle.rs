@@ -22,8 +22,10 @@ pub enum Desired {
     Running,
     /// It should not run, and keep its place.
     Stopped,
-    /// It should be gone: a removal was begun and must be finished.
+    /// It should be gone, its data in the trash: a removal was begun and must be finished.
     Removed,
+    /// It should be gone with its data: the same.
+    Purged,
 }
 
 /// What was last seen.

@@ -1,0 +1,100 @@
+//! The record of a deployment, kept after it ended.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::DeployStep;
+use crate::{AppName, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
+
+/// How far a deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployState {
+    /// It is under way.
+    Running,
+    /// Its release serves, or served until a later one.
+    Succeeded,
+    /// It failed; what was before is as it was.
+    Failed,
+    /// It was cancelled; what was before is as it was.
+    Cancelled,
+    /// The lab ended while it ran; what was before is as it was.
+    Interrupted,
+}
+
+impl DeployState {
+    /// Whether nothing will happen any more.
+    pub fn is_final(self) -> bool {
+        self != Self::Running
+    }
+}
+
+impl std::fmt::Display for DeployState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// An error as it is stored and sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// [`Error::code`]: stable.
+    pub code: String,
+    /// The message with its causes, for a person.
+    pub message: String,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code().to_owned(), message: error.report() }
+    }
+}
+
+/// One step of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which.
+    pub step: DeployStep,
+    /// When it began (UTC).
+    pub started_at: Timestamp,
+    /// How long it took, in milliseconds; none while it runs or when it was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub millis: Option<u64>,
+}
+
+/// One run of the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its name.
+    pub id: DeploymentId,
+    /// Whose.
+    pub app: AppName,
+    /// From where.
+    pub repository: GitUrl,
+    /// What was asked for; none: the remote's HEAD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<GitRef>,
+    /// How far it is.
+    pub state: DeployState,
+    /// When it began (UTC).
+    pub started_at: Timestamp,
+    /// When it ended (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// The steps it took; the last one is where it is or where it ended.
+    pub steps: Vec<StepRecord>,
+    /// What was fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
+    /// The release it makes: named before anything of it is on disk.
+    pub release: ReleaseId,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}

@@ -1,0 +1,266 @@
+//! What a [`Lab`](crate::Lab) call can fail with.
+//!
+//! Rules: a message is lower case, names the thing in backticks, says what to do next where that is known, and never
+//! repeats its source; print the chain with [`Error::report`]. `kind` is for choosing a reaction, `code` is stable for
+//! programs. Status codes and exit codes are the binaries' business.
+
+use crate::{
+    app::AppName, builder::BuildError, health::HealthError, ids::DeploymentId, ports::PortError,
+    registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
+};
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request itself is wrong: change it.
+    Invalid,
+    /// What it names is not there.
+    NotFound,
+    /// It contradicts what is there.
+    Conflict,
+    /// Something else is being done to the app: wait or cancel that.
+    Busy,
+    /// The repository or app is at fault: its owner must change it.
+    App,
+    /// It was cancelled.
+    Cancelled,
+    /// The lab is shutting down, or a part of it cannot be reached: try again later.
+    Unavailable,
+    /// The lab or its machine is at fault: see its logs.
+    Internal,
+}
+
+/// Why a [`Lab`](crate::Lab) call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no app of that name.
+    #[error("there is no app named `{0}`; `lab ls` shows those there are")]
+    NoSuchApp(AppName),
+    /// The app has no such deployment.
+    #[error("`{app}` has no deployment `{id}`")]
+    NoSuchDeployment {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: DeploymentId,
+    },
+    /// A deploy of a known app from another repository.
+    #[error(
+        "`{app}` is deployed from `{current}`, not from `{requested}`; choose another name, or remove the app first"
+    )]
+    RepositoryDiffers {
+        /// The app.
+        app: AppName,
+        /// Its repository.
+        current: String,
+        /// The one that was given.
+        requested: String,
+    },
+    /// A deploy of a new app without a repository.
+    #[error("`{0}` is not deployed yet: give the address of its repository")]
+    RepositoryMissing(AppName),
+    /// Something else is being done to the app.
+    #[error("`{app}` is busy: {activity}; wait for it, or cancel it")]
+    Busy {
+        /// The app.
+        app: AppName,
+        /// What is being done, such as `deployment 0198…`.
+        activity: String,
+    },
+    /// There is no release to run.
+    #[error("`{0}` has no release to run, because no deploy of it has succeeded; deploy it first")]
+    NothingToRun(AppName),
+    /// It must run for this.
+    #[error("`{0}` does not run; start it first")]
+    NotRunning(AppName),
+    /// The process ended while it was waited for.
+    #[error("`{app}` did not stay up: {reason}{}", indented(.last_lines))]
+    Crashed {
+        /// The app.
+        app: AppName,
+        /// How it ended.
+        reason: String,
+        /// The last lines of its log.
+        last_lines: Vec<String>,
+    },
+    /// It runs but does not answer.
+    #[error("`{app}` did not become healthy within {limit_secs} s{}", indented(.last_lines))]
+    Unhealthy {
+        /// The app.
+        app: AppName,
+        /// The limit in seconds.
+        limit_secs: u64,
+        /// The last lines of its log.
+        last_lines: Vec<String>,
+        /// What the last probe said.
+        #[source]
+        source: HealthError,
+    },
+    /// Variables the app cannot do without are not set.
+    #[error("`{app}` needs these variables, which are not set: {}", .names.join(", "))]
+    MissingVariables {
+        /// The app.
+        app: AppName,
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A superuser could not be made.
+    #[error("cannot create the superuser of `{app}`: {reason}")]
+    Superuser {
+        /// The app.
+        app: AppName,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// It was cancelled.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// The lab is being shut down.
+    #[error("the lab is shutting down; try again when it is back")]
+    ShuttingDown,
+    /// Another lab uses the data directory.
+    #[error("the data directory `{place}` is in use by another lab{}; stop that one first, or use another directory", .holder.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    DataInUse {
+        /// The directory.
+        place: String,
+        /// The other's process id, when known.
+        holder: Option<String>,
+    },
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Settings(String),
+    /// A file or folder of the lab's own failed.
+    #[error("cannot {action} `{path}`{}", if .source.kind() == std::io::ErrorKind::StorageFull { ": the disk is full; free some space" } else { "" })]
+    Storage {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The port allocator.
+    #[error(transparent)]
+    Ports(#[from] PortError),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The builder.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The supervisor.
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
+    /// The router.
+    #[error(transparent)]
+    Router(#[from] RouterError),
+}
+
+fn indented(lines: &[String]) -> String {
+    if lines.is_empty() { String::new() } else { format!("; its last lines:\n  {}", lines.join("\n  ")) }
+}
+
+impl Error {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.classify().0
+    }
+
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        self.classify().1
+    }
+
+    fn classify(&self) -> (ErrorKind, &'static str) {
+        use ErrorKind as K;
+        match self {
+            Self::NoSuchApp(_) | Self::Registry(RegistryError::NotFound(_)) => (K::NotFound, "app_not_found"),
+            Self::NoSuchDeployment { .. } => (K::NotFound, "deployment_not_found"),
+            Self::RepositoryDiffers { .. } => (K::Conflict, "repository_differs"),
+            Self::RepositoryMissing(_) => (K::Invalid, "repository_missing"),
+            Self::Busy { .. } => (K::Busy, "app_busy"),
+            Self::NothingToRun(_) => (K::Conflict, "nothing_to_run"),
+            Self::NotRunning(_) => (K::Conflict, "app_not_running"),
+            Self::Crashed { .. } => (K::App, "app_crashed"),
+            Self::Unhealthy { .. } => (K::App, "app_unhealthy"),
+            Self::MissingVariables { .. } => (K::App, "missing_variables"),
+            Self::Superuser { .. } => (K::App, "superuser_failed"),
+            Self::Cancelled | Self::Source(SourceError::Cancelled) | Self::Build(BuildError::Cancelled) => {
+                (K::Cancelled, "cancelled")
+            }
+            Self::ShuttingDown => (K::Unavailable, "shutting_down"),
+            Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
+            Self::Settings(_) => (K::Invalid, "invalid_settings"),
+            Self::Storage { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (K::Internal, "disk_full")
+            }
+            Self::Storage { .. } => (K::Internal, "storage_failed"),
+            Self::Registry(RegistryError::AlreadyExists(_)) => (K::Conflict, "app_exists"),
+            Self::Registry(RegistryError::Stale { .. }) => (K::Conflict, "record_stale"),
+            Self::Registry(RegistryError::Corrupt { .. }) => (K::Internal, "registry_corrupt"),
+            Self::Registry(RegistryError::Storage { .. }) => (K::Internal, "registry_failed"),
+            Self::Ports(PortError::Exhausted { .. }) => (K::Internal, "ports_exhausted"),
+            Self::Ports(PortError::Corrupt { .. }) => (K::Internal, "ports_corrupt"),
+            Self::Ports(PortError::Storage { .. }) => (K::Internal, "ports_failed"),
+            Self::Source(error) => match error {
+                SourceError::NotFoundOrPrivate { .. } => (K::App, "repository_not_found"),
+                SourceError::NoSuchReference { .. } => (K::App, "reference_not_found"),
+                SourceError::Empty { .. } => (K::App, "repository_empty"),
+                SourceError::TooLarge { .. } => (K::App, "repository_too_large"),
+                SourceError::Hostile { .. } => (K::App, "repository_hostile"),
+                SourceError::TimedOut { .. } => (K::App, "fetch_timed_out"),
+                SourceError::Cancelled => (K::Cancelled, "cancelled"),
+                SourceError::Failed { .. } => (K::App, "fetch_failed"),
+            },
+            Self::Build(error) => match error {
+                BuildError::NotRecognised { .. } => (K::App, "app_not_recognised"),
+                BuildError::Invalid { .. } => (K::App, "app_invalid"),
+                BuildError::PocketBase { .. } => (K::App, "pocketbase_unavailable"),
+                BuildError::MissingProgram { .. } => (K::App, "program_missing"),
+                BuildError::CommandFailed { .. } => (K::App, "build_failed"),
+                BuildError::TimedOut { .. } => (K::App, "build_timed_out"),
+                BuildError::Cancelled => (K::Cancelled, "cancelled"),
+                BuildError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                    (K::Internal, "disk_full")
+                }
+                BuildError::Io { .. } => (K::Internal, "build_io"),
+            },
+            Self::Supervisor(SupervisorError::Unknown(_)) => (K::Conflict, "app_not_running"),
+            Self::Supervisor(SupervisorError::Start { .. }) => (K::App, "start_failed"),
+            Self::Supervisor(SupervisorError::WillNotEnd { .. }) => (K::Internal, "process_stuck"),
+            Self::Supervisor(SupervisorError::Failed { .. }) => (K::Internal, "supervisor_failed"),
+            Self::Router(RouterError::Rejected { .. }) => (K::Internal, "routes_rejected"),
+            Self::Router(RouterError::Failed { .. }) => (K::Unavailable, "router_unreachable"),
+        }
+    }
+
+    /// The message and those of its sources, joined by colons.
+    pub fn report(&self) -> String {
+        report(self)
+    }
+
+    pub(crate) fn storage(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Storage { action, path, source }
+    }
+}
+
+/// An error's message and those of its sources, joined by colons.
+pub fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let message = source.to_string();
+        // a library's error may already contain its source
+        if !message.is_empty() && !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        next = source.source();
+    }
+    text
+}
