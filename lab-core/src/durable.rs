@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::Path,
 };
@@ -46,6 +46,57 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// A file locked by this process until dropped; the kernel lets go of it however the process ends.
+#[derive(Debug)]
+pub struct LockFile {
+    _file: fs::File,
+}
+
+/// Why a [`LockFile`] could not be had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; its process id, where it wrote one.
+    Held(Option<u32>),
+    /// The file cannot be opened or written.
+    Io(io::Error),
+}
+
+impl LockFile {
+    /// Locks the file at `path`, which is made where it is missing, and writes this process's id into it.
+    pub fn acquire(path: &Path) -> Result<Self, LockError> {
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(LockError::Io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // only for the message: an unreadable id is no reason to fail differently
+                let _ = file.read_to_string(&mut holder);
+                return Err(LockError::Held(holder.trim().parse().ok()));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        }
+        file.set_len(0).map_err(LockError::Io)?;
+        write!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Moves a file whose content makes no sense out of the way, under a name that says so, and returns that name.
+pub fn set_aside(path: &Path) -> io::Result<std::path::PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".unreadable-{}", jiff::Timestamp::now().as_second()));
+    let kept_as = std::path::PathBuf::from(name);
+    rename(path, &kept_as)?;
+    Ok(kept_as)
 }
 
 /// Makes the entries of a folder survive a crash.

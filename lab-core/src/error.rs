@@ -204,7 +204,6 @@ impl Error {
             Self::Registry(RegistryError::Corrupt { .. }) => (K::Internal, "registry_corrupt"),
             Self::Registry(RegistryError::Storage { .. }) => (K::Internal, "registry_failed"),
             Self::Ports(PortError::Exhausted { .. }) => (K::Internal, "ports_exhausted"),
-            Self::Ports(PortError::Corrupt { .. }) => (K::Internal, "ports_corrupt"),
             Self::Ports(PortError::Storage { .. }) => (K::Internal, "ports_failed"),
             Self::Source(error) => match error {
                 SourceError::NotFoundOrPrivate { .. } => (K::App, "repository_not_found"),

@@ -1,6 +1,7 @@
 //! Hosts many `PocketBase` apps on one server.
 
 mod app;
+mod blocking;
 pub mod builder;
 pub mod deploy;
 pub mod durable;

@@ -26,16 +26,6 @@ pub enum PortError {
         /// How many something else listens on.
         taken: usize,
     },
-    /// What is stored cannot be read. It was set aside, not overwritten.
-    #[error("`{place}` cannot be read: {reason}; it was kept as `{kept_as}`")]
-    Corrupt {
-        /// The file.
-        place: String,
-        /// What is wrong with it.
-        reason: String,
-        /// Where the unreadable content is now.
-        kept_as: String,
-    },
     /// The storage failed.
     #[error("cannot {action} the port allocations `{place}`")]
     Storage {
@@ -54,7 +44,7 @@ pub enum PortError {
 /// # Contract
 /// - `allocate` gives each app its own port and the same app the same port again.
 /// - A released port is used again; `release` of an app without one is `Ok(())`.
-/// - A port that something else listens on is skipped.
+/// - A port that something else listens on is skipped, and `is_free` tells it.
 /// - When the range is used up, `allocate` says so and changes nothing.
 /// - `assign` makes the allocations exactly those given (start-up reconciles them with the registry).
 /// - What a call returned is there after a crash of this process (durable implementations).
@@ -66,6 +56,8 @@ pub trait PortAllocator: fmt::Debug + Send + Sync + 'static {
     async fn allocate(&self, app: &AppName) -> Result<Port, PortError>;
     /// Gives the app's port back.
     async fn release(&self, app: &AppName) -> Result<(), PortError>;
+    /// Whether nothing listens on that port now.
+    async fn is_free(&self, port: Port) -> Result<bool, PortError>;
     /// Every allocation.
     async fn list(&self) -> Result<BTreeMap<AppName, Port>, PortError>;
     /// Replaces every allocation.

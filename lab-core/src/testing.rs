@@ -7,6 +7,9 @@
 //! Each behaviour is a `pub async fn` over `&dyn Trait`; the macro per trait owns the list of behaviours, so that a new
 //! one reaches every backend.
 
+pub mod ports;
+pub mod registry;
+
 use std::{any::Any, fmt, sync::Arc};
 
 /// A backend under test, and what must live as long as it does (a temporary folder, a server).
