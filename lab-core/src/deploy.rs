@@ -1,7 +1,10 @@
 //! Deployments: what they tell and what is kept of them.
 
 mod event;
+pub(crate) mod journal;
+pub(crate) mod pipeline;
 mod record;
+pub(crate) mod store;
 
 pub use event::{DeployEvent, DeployEventKind, DeployStep};
 pub use record::{DeployState, Deployment, Problem, StepRecord};

@@ -5,8 +5,8 @@
 //! programs. Status codes and exit codes are the binaries' business.
 
 use crate::{
-    app::AppName, builder::BuildError, health::HealthError, ids::DeploymentId, ports::PortError,
-    registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
+    app::AppName, builder::BuildError, git_url::InvalidGitUrl, health::HealthError, ids::DeploymentId,
+    ports::PortError, registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
 };
 
 /// What a caller can do about an [`Error`].
@@ -126,6 +126,12 @@ pub enum Error {
         /// The other's process id, when known.
         holder: Option<String>,
     },
+    /// The repository's address is not one that this lab takes.
+    #[error(transparent)]
+    Repository(#[from] InvalidGitUrl),
+    /// A bug in Lab.
+    #[error("{0}; this is a bug in Lab: please report it with the lab's log")]
+    Bug(String),
     /// A setting makes no sense.
     #[error("{0}")]
     Settings(String),
@@ -194,6 +200,8 @@ impl Error {
             }
             Self::ShuttingDown => (K::Unavailable, "shutting_down"),
             Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
+            Self::Repository(_) => (K::Invalid, "invalid_repository"),
+            Self::Bug(_) => (K::Internal, "bug"),
             Self::Settings(_) => (K::Invalid, "invalid_settings"),
             Self::Storage { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 (K::Internal, "disk_full")

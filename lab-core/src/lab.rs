@@ -1,48 +1,266 @@
 //! The front door: [`Lab`] only sequences what the roles do.
 
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    os::unix::fs::DirBuilderExt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
 use futures_util::stream::BoxStream;
-use tokio::sync::broadcast;
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    AppName, DeploymentId, Error, Secret,
-    deploy::{DeployEvent, Deployment},
+    App, AppName, DeploymentId, Error, GitRef, GitUrl, ReleaseId, Secret, Transport, UrlPolicy,
+    blocking::blocking,
+    deploy::{DeployEvent, DeployState, Deployment, journal, journal::Journal, pipeline::Run, store},
+    durable::{self, LockError, LockFile},
+    git_url::InvalidGitUrl,
+    layout::AppDirs,
+    lifecycle::{Desired, Event, Status},
+    reconcile,
+    registry::RegistryError,
     supervisor::LogLine,
 };
 
+pub(crate) mod activity;
+mod apps;
+mod routes;
+mod superuser;
 mod types;
+mod watch;
 
+use activity::{Activities, Activity, Doing};
 pub use types::{AppView, Backends, DeployRequest, DeployStarted, LabEvent, LabSettings, PublicAddress};
 
-/// A lab: deploys apps and looks after them. Cheap to clone; every clone is the same lab.
-#[derive(Debug, Clone)]
-pub struct Lab {}
+/// How many events a slow receiver of [`Lab::events`] may be behind before it misses some.
+const EVENT_BACKLOG: usize = 1024;
+/// How long [`Lab::shutdown`] waits for what is under way.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
 
-#[allow(unused_variables, clippy::unused_async)]
+/// A lab: deploys apps and looks after them. Cheap to clone; every clone is the same lab.
+///
+/// Calls that change an app go on to their end when the caller's future is dropped. One thing at a time is done to an app;
+/// a call that finds it busy fails with [`Error::Busy`], apart from [`Lab::remove`], which cancels a deployment.
+#[derive(Debug, Clone)]
+pub struct Lab(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: LabSettings,
+    backends: Backends,
+    activities: Arc<Activities>,
+    /// The deployments under way. Guards the map only; never held across an await.
+    journals: Mutex<HashMap<DeploymentId, Arc<Journal>>>,
+    /// The apps whose health is waited for after a restart by the supervisor. Never held across an await.
+    health_checks: Mutex<HashSet<AppName>>,
+    build_places: Arc<Semaphore>,
+    /// Held from reading the records until the router took the table made of them.
+    routes_gate: tokio::sync::Mutex<()>,
+    events: broadcast::Sender<LabEvent>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    _lock: LockFile,
+}
+
 impl Lab {
-    /// Opens the lab in its data directory and brings what runs in line with what is recorded.
+    /// Opens the lab in its data directory. When this returns, interrupted deployments are marked, no port is leaked and
+    /// the routes are in force; the apps that should run are started in the background ([`Lab::idle`] waits for that).
+    ///
+    /// # Errors
+    /// [`Error::DataInUse`] while another lab has the directory.
     pub async fn open(settings: LabSettings, backends: Backends) -> Result<Self, Error> {
-        unimplemented!()
+        let data = settings.data.clone();
+        let lock = blocking(move || {
+            let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(data.path());
+            make.map_err(Error::storage("create", data.path()))?;
+            LockFile::acquire(&data.lock()).map_err(|error| match error {
+                LockError::Held(holder) => Error::DataInUse {
+                    place: data.path().display().to_string(),
+                    holder: holder.map(|pid| pid.to_string()),
+                },
+                LockError::Io(source) => Error::storage("lock", &data.lock())(source),
+            })
+        })
+        .await?;
+        let lab = Self(Arc::new(Inner {
+            activities: Arc::default(),
+            journals: Mutex::default(),
+            health_checks: Mutex::default(),
+            build_places: Arc::new(Semaphore::new(settings.parallel_builds.max(1))),
+            routes_gate: tokio::sync::Mutex::default(),
+            events: broadcast::Sender::new(EVENT_BACKLOG),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            settings,
+            backends,
+            _lock: lock,
+        }));
+        let apps = reconcile::on_open(&lab).await?;
+        lab.spawn(watch::watch(lab.clone(), lab.stopping().clone()));
+        lab.spawn(reconcile::keep_trash_small(lab.clone(), lab.stopping().clone()));
+        lab.spawn(reconcile::bring_back(lab.clone(), reconcile::begin_all(&lab, apps)));
+        Ok(lab)
     }
+
     /// Its settings.
     pub fn settings(&self) -> &LabSettings {
-        unimplemented!()
+        &self.0.settings
     }
+
+    /// Its backends.
+    pub fn backends(&self) -> &Backends {
+        &self.0.backends
+    }
+
     /// Begins a deployment and returns at once; it goes on whoever hangs up.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryDiffers`] for an app that is deployed from another repository, [`Error::RepositoryMissing`] for a
+    /// new one without, [`Error::Busy`] while something else is done to it, [`Error::Ports`] when no port is free.
     pub async fn deploy(&self, request: DeployRequest) -> Result<DeployStarted, Error> {
-        unimplemented!()
+        if let Some(url) = &request.repository
+            && self.settings().repositories == UrlPolicy::Remote
+            && matches!(url.transport(), Transport::Local | Transport::Http)
+        {
+            return Err(InvalidGitUrl::LocalNotAllowed.into());
+        }
+        let lab = self.clone();
+        self.to_its_end(async move { lab.begin_deploy(request).await }).await
     }
+
+    async fn begin_deploy(&self, request: DeployRequest) -> Result<DeployStarted, Error> {
+        let (id, release, name) = (DeploymentId::new(), ReleaseId::new(), request.name);
+        let activity = self.begin(&name, Doing::Deploying(id))?;
+        let known = self.backends().registry.get(&name).await?;
+        let is_new = known.is_none();
+        let repository = chosen_repository(&name, known.as_ref(), request.repository)?;
+        let branch = request.branch.or_else(|| known.as_ref().and_then(|app| app.branch.clone()));
+        let prepared = async {
+            if is_new {
+                self.backends().registry.create(new_app(&name, &repository, branch.clone())).await?;
+            }
+            let app = self.with_port(&name).await?;
+            let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
+            let record = new_deployment(id, release, &name, &repository, branch.clone());
+            let journal = Arc::new(Journal::create(self.dirs(&name), record).await?);
+            Ok::<_, Error>((app, token, journal))
+        };
+        let (app, token, journal) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if is_new {
+                    self.forget_new(&name).await;
+                }
+                return Err(error);
+            }
+        };
+        self.journals().insert(id, journal.clone());
+        self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;
+        self.apply_routes().await?;
+        self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
+        let dirs = self.dirs(&name);
+        let lab = self.clone();
+        let run = Run { lab, app: name.clone(), dirs, id, release, repository, branch, token, journal, activity };
+        let app = self.get(&name).await;
+        self.spawn(run.run());
+        Ok(DeployStarted { app: app?, deployment: id })
+    }
+
+    /// Takes back what a deploy of a new app began before it had a record of its own.
+    async fn forget_new(&self, name: &AppName) {
+        let root = self.dirs(name).root().to_owned();
+        let forgotten = async {
+            self.backends().ports.release(name).await?;
+            self.backends().registry.remove(name).await?;
+            // it is empty of data: nothing of the app has run yet
+            blocking(move || match fs::read_dir(root.join("pb_data")) {
+                Ok(_) => Ok(()),
+                Err(_) => durable::remove(&root).map_err(Error::storage("delete", &root)),
+            })
+            .await
+        };
+        if let Err(error) = forgotten.await {
+            self.warn(name, format!("its failed deploy could not be taken back: {}", error.report()));
+        }
+    }
+
+    async fn with_port(&self, name: &AppName) -> Result<App, Error> {
+        let app = self.record(name).await?;
+        if app.port.is_some() {
+            return Ok(app);
+        }
+        let port = self.backends().ports.allocate(name).await?;
+        self.modify(name, &|app: &mut App| app.port = Some(port)).await
+    }
+
+    /// The token to fetch with: the given one, which is kept for later, or the one that was kept. A token that stood in
+    /// the address is used once and not kept.
+    async fn keep_token(&self, name: &AppName, given: Option<Secret>, in_url: bool) -> Result<Option<Secret>, Error> {
+        let path = self.dirs(name).git_token();
+        blocking(move || {
+            if let Some(token) = given {
+                let folder = path.parent().unwrap_or(&path);
+                let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                make.map_err(Error::storage("create", folder))?;
+                durable::write(&path, token.expose().as_bytes(), 0o600).map_err(Error::storage("write", &path))?;
+                return Ok(Some(token));
+            }
+            match fs::read_to_string(&path) {
+                Ok(token) if !in_url => Ok(Some(Secret::new(token))),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::storage("read", &path)(error)),
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
     /// Cancels a deployment and waits until it ended; one that has ended is returned as it is.
     pub async fn cancel(&self, app: &AppName, id: DeploymentId) -> Result<Deployment, Error> {
-        unimplemented!()
+        let deployment = self.deployment(app, id).await?;
+        if deployment.state.is_final() {
+            return Ok(deployment);
+        }
+        let journal = self.journals().get(&id).cloned();
+        self.0.activities.cancel(app, id);
+        if let Some(journal) = journal {
+            let mut written = journal.watch();
+            while !journal.record().state.is_final() {
+                // every end is an event; the sender lives in `journal`
+                if written.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        self.deployment(app, id).await
     }
+
     /// The deployments that are kept, newest first.
     pub async fn deployments(&self, app: &AppName) -> Result<Vec<Deployment>, Error> {
-        unimplemented!()
+        self.record(app).await?;
+        let dirs = self.dirs(app);
+        let kept = blocking(move || {
+            let ids = store::ids(&dirs)?;
+            ids.into_iter().map(|id| store::read(&dirs, id)).collect::<Result<Vec<_>, _>>()
+        });
+        let kept = kept.await?.into_iter().flatten();
+        Ok(kept.map(|record| self.live_record(record.id).unwrap_or(record)).collect())
     }
+
     /// One deployment.
     pub async fn deployment(&self, app: &AppName, id: DeploymentId) -> Result<Deployment, Error> {
-        unimplemented!()
+        self.record(app).await?;
+        if let Some(record) = self.live_record(id).filter(|record| record.app == *app) {
+            return Ok(record);
+        }
+        let dirs = self.dirs(app);
+        let record = blocking(move || store::read(&dirs, id)).await?;
+        record.ok_or_else(|| Error::NoSuchDeployment { app: app.clone(), id })
     }
+
     /// What a deployment told with a `seq` above `after` (0: everything), then what it tells, until it ended.
     pub async fn deployment_events(
         &self,
@@ -50,59 +268,239 @@ impl Lab {
         id: DeploymentId,
         after: u64,
     ) -> Result<BoxStream<'static, DeployEvent>, Error> {
-        unimplemented!()
+        self.deployment(app, id).await?;
+        let live = self.journals().get(&id).map(|journal| journal.watch());
+        journal::read_log(self.dirs(app).deployment_log(id), live, after).await
     }
+
     /// Every app, by name.
     pub async fn list(&self) -> Result<Vec<AppView>, Error> {
-        unimplemented!()
+        let apps = self.backends().registry.list().await?;
+        let mut states = self.backends().supervisor.list().await?;
+        let mut views = Vec::with_capacity(apps.len());
+        for app in apps {
+            let process = states.remove(&app.name);
+            views.push(self.view(app, process).await?);
+        }
+        Ok(views)
     }
+
     /// One app.
     pub async fn get(&self, app: &AppName) -> Result<AppView, Error> {
-        unimplemented!()
+        let app = self.record(app).await?;
+        let process = self.backends().supervisor.state(&app.name).await?;
+        self.view(app, process).await
     }
-    /// Starts an app and waits until it is healthy.
-    pub async fn start(&self, app: &AppName) -> Result<AppView, Error> {
-        unimplemented!()
+
+    async fn view(&self, app: App, process: Option<crate::supervisor::ProcessState>) -> Result<AppView, Error> {
+        let deployment = match self.activity(&app.name) {
+            Some(Doing::Deploying(id)) => self.live_record(id),
+            _ => None,
+        };
+        let deployment = if deployment.is_some() {
+            deployment
+        } else {
+            let dirs = self.dirs(&app.name);
+            blocking(move || store::newest(&dirs)).await?
+        };
+        Ok(AppView { url: self.settings().url(&app.subdomain), process, deployment, app })
     }
-    /// Stops an app; it stays stopped.
-    pub async fn stop(&self, app: &AppName) -> Result<AppView, Error> {
-        unimplemented!()
-    }
-    /// Stops and starts an app and waits until it is healthy.
-    pub async fn restart(&self, app: &AppName) -> Result<AppView, Error> {
-        unimplemented!()
-    }
-    /// Removes an app. Its data goes to the trash, or with `purge` is deleted at once.
-    pub async fn remove(&self, app: &AppName, purge: bool) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// The last lines an app printed.
+
+    /// The last lines an app printed, oldest first.
     pub async fn logs(&self, app: &AppName, lines: usize) -> Result<Vec<LogLine>, Error> {
-        unimplemented!()
+        self.record(app).await?;
+        Ok(self.backends().supervisor.logs(app, lines).await?)
     }
+
     /// The last lines an app printed, then new ones as they come.
     pub async fn follow(&self, app: &AppName, lines: usize) -> Result<BoxStream<'static, LogLine>, Error> {
-        unimplemented!()
+        self.record(app).await?;
+        Ok(self.backends().supervisor.follow(app, lines).await?)
     }
-    /// Creates a superuser, or gives an existing one a new password. Returns the password: the given one or a new one.
-    pub async fn create_superuser(
-        &self,
-        app: &AppName,
-        email: &str,
-        password: Option<Secret>,
-    ) -> Result<Secret, Error> {
-        unimplemented!()
-    }
-    /// What happens from now on.
+
+    /// What happens from now on. A receiver that is too slow misses some and should read [`Lab::list`] again.
     pub fn events(&self) -> broadcast::Receiver<LabEvent> {
-        unimplemented!()
+        self.0.events.subscribe()
     }
-    /// Ends the lab's own work: deployments are cancelled and taken back. The apps keep running.
+
+    /// Waits until nothing is being done to any app.
+    pub async fn idle(&self) {
+        self.0.activities.idle().await;
+    }
+
+    /// Ends the lab's own work within 30 seconds: deployments are cancelled and taken back. The apps keep running.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_LIMIT, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("something did not end in time; the next start takes it back");
+        }
     }
-    /// Stops every process, leaving what is wanted as it is: they start again when the lab is opened again.
+
+    /// Stops every process, leaving what is wanted as it is: they start again when the lab is opened again. For after
+    /// [`Lab::shutdown`].
     pub async fn stop_all(&self) -> Result<(), Error> {
-        unimplemented!()
+        let names: Vec<AppName> = self.backends().supervisor.list().await?.into_keys().collect();
+        let stops = names.iter().map(|name| self.backends().supervisor.stop(name));
+        for stopped in futures_util::future::join_all(stops).await {
+            stopped?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn dirs(&self, app: &AppName) -> AppDirs {
+        self.settings().data.app(app)
+    }
+
+    pub(crate) async fn record(&self, name: &AppName) -> Result<App, Error> {
+        self.backends().registry.get(name).await?.ok_or_else(|| Error::NoSuchApp(name.clone()))
+    }
+
+    /// Changes an app's record, however often others change it meanwhile.
+    pub(crate) async fn modify(&self, name: &AppName, change: &(dyn Fn(&mut App) + Sync)) -> Result<App, Error> {
+        loop {
+            let mut app = self.record(name).await?;
+            change(&mut app);
+            match self.backends().registry.update(app).await {
+                Err(RegistryError::Stale { .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    pub(crate) fn begin(&self, app: &AppName, doing: Doing) -> Result<Activity, Error> {
+        if self.is_stopping() {
+            return Err(Error::ShuttingDown);
+        }
+        self.0.activities.begin(app, doing, self.0.stopping.child_token())
+    }
+
+    async fn begin_instead(&self, app: &AppName, doing: Doing) -> Activity {
+        self.0.activities.begin_instead(app, doing, self.0.stopping.child_token()).await
+    }
+
+    pub(crate) fn activity(&self, app: &AppName) -> Option<Doing> {
+        self.0.activities.of(app)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.0.stopping.is_cancelled()
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    pub(crate) fn tell(&self, event: LabEvent) {
+        // no receiver is fine
+        let _ = self.0.events.send(event);
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
+    }
+
+    /// Runs `work` to its end, also when the caller is dropped: what was begun with an app is not left half done.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.0.tasks.spawn(work).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(Error::Bug("a call panicked".to_owned())),
+            Err(_) => Err(Error::ShuttingDown),
+        }
+    }
+
+    pub(crate) async fn build_place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.0.build_places.clone().acquire_owned().await.map_err(|_| Error::ShuttingDown)
+    }
+
+    pub(crate) fn routes_gate(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.routes_gate
+    }
+
+    fn journals(&self) -> MutexGuard<'_, HashMap<DeploymentId, Arc<Journal>>> {
+        self.0.journals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn forget_journal(&self, id: DeploymentId) {
+        self.journals().remove(&id);
+    }
+
+    fn live_record(&self, id: DeploymentId) -> Option<Deployment> {
+        self.journals().get(&id).map(|journal| journal.record())
+    }
+
+    fn health_checks(&self) -> MutexGuard<'_, HashSet<AppName>> {
+        self.0.health_checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the caller is to wait for that app's health: nobody else does.
+    pub(crate) fn begin_health_check(&self, app: &AppName) -> bool {
+        self.health_checks().insert(app.clone())
+    }
+
+    pub(crate) fn end_health_check(&self, app: &AppName) {
+        self.health_checks().remove(app);
+    }
+}
+
+fn chosen_repository(name: &AppName, known: Option<&App>, given: Option<GitUrl>) -> Result<GitUrl, Error> {
+    match (known, given) {
+        (Some(app), _) if matches!(app.desired, Desired::Removed | Desired::Purged) => {
+            Err(Error::Busy { app: name.clone(), activity: "it is being removed".to_owned() })
+        }
+        // an app that never ran may change its mind
+        (Some(app), Some(given)) if app.release.is_some() && !app.repository.is_same_repository(&given) => {
+            Err(Error::RepositoryDiffers {
+                app: name.clone(),
+                current: app.repository.to_string(),
+                requested: given.to_string(),
+            })
+        }
+        (_, Some(given)) => Ok(given),
+        (Some(app), None) => Ok(app.repository.clone()),
+        (None, None) => Err(Error::RepositoryMissing(name.clone())),
+    }
+}
+
+fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
+    App {
+        name: name.clone(),
+        repository: repository.clone(),
+        branch,
+        port: None,
+        status: Status::Deploying,
+        desired: Desired::Running,
+        created_at: Timestamp::now(),
+        last_deploy: None,
+        subdomain: name.clone(),
+        release: None,
+        revision: 0,
+        extra: serde_json::Map::new(),
+    }
+}
+
+fn new_deployment(
+    id: DeploymentId,
+    release: ReleaseId,
+    app: &AppName,
+    repository: &GitUrl,
+    branch: Option<GitRef>,
+) -> Deployment {
+    Deployment {
+        id,
+        app: app.clone(),
+        repository: repository.clone(),
+        branch,
+        state: DeployState::Running,
+        started_at: Timestamp::now(),
+        finished_at: None,
+        steps: Vec::new(),
+        commit: None,
+        release,
+        fresh_data: false,
+        problem: None,
     }
 }

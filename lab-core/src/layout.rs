@@ -76,6 +76,11 @@ impl DataDir {
         AppDirs(self.apps().join(name.as_str()))
     }
 
+    /// Where an app that is removed at `time` goes (seconds since 1970).
+    pub fn trashed(&self, name: &AppName, time: i64) -> PathBuf {
+        self.trash().join(format!("{time}-{name}"))
+    }
+
     /// An app's bare clone.
     pub fn git_cache(&self, name: &AppName) -> PathBuf {
         self.0.join("cache/git").join(name.as_str())
@@ -110,6 +115,10 @@ impl AppDirs {
         home => "home",
         /// `$TMPDIR` of the app's process.
         tmp => "tmp",
+        /// The token for the app's private repository.
+        git_token => "secrets/git-token",
+        /// The app's variables, as lines of `NAME=value`.
+        env => "secrets/env",
     }
 
     /// One release.

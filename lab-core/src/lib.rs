@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod pocketbase;
 pub mod ports;
 pub mod progress;
+mod reconcile;
 pub mod registry;
 pub mod release;
 pub mod router;

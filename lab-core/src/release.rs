@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,8 +12,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Error,
     app::{AppName, Port},
     builder::BuildPlan,
+    deploy::store,
+    durable,
     ids::ReleaseId,
     layout::AppDirs,
     source::Commit,
@@ -80,6 +85,31 @@ pub struct Release {
 }
 
 impl Release {
+    /// Finishes a built release: its link to the app's data, its `release.json`, all on disk when this returns. Blocks.
+    pub(crate) fn seal(&self, dirs: &AppDirs) -> Result<(), Error> {
+        let root = dirs.release(self.id);
+        let link = root.join("pb_data");
+        // whatever the repository holds of that name is not the app's data
+        durable::remove(&link).map_err(Error::storage("delete", &link))?;
+        symlink("../../pb_data", &link).map_err(Error::storage("create", &link))?;
+        let path = root.join("release.json");
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::storage("write", &path)(e.into()))?;
+        durable::write(&path, &text, 0o644).map_err(Error::storage("write", &path))?;
+        // one call for the thousands of files a build may have written, which nothing has synced
+        let folder = std::fs::File::open(&root).map_err(Error::storage("open", &root))?;
+        rustix::fs::syncfs(&folder).map_err(|e| Error::storage("sync", &root)(e.into()))
+    }
+
+    /// Reads a release; `None` where it is not there or was never finished. Blocks.
+    pub(crate) fn read(dirs: &AppDirs, id: ReleaseId) -> Result<Option<Self>, Error> {
+        let path = dirs.release(id).join("release.json");
+        match store::read_json(&path) {
+            Ok(release) => Ok(Some(release)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::storage("read", &path)(error)),
+        }
+    }
+
     /// The process that runs this release on `port`.
     pub fn process(
         &self,

@@ -94,6 +94,9 @@ pub struct Deployment {
     pub commit: Option<Commit>,
     /// The release it makes: named before anything of it is on disk.
     pub release: ReleaseId,
+    /// Whether it made the app's `pb_data`: then nobody's data is in it until the deployment has succeeded.
+    #[serde(default)]
+    pub fresh_data: bool,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

@@ -1,0 +1,237 @@
+//! The deploy pipeline, as one straight function of named steps.
+//!
+//! What was before stays the truth until the last step writes the app's record. So a step needs no undo of its own: after
+//! a failure, as after a crash, [`settle`](crate::reconcile::settle) brings the disk and the processes back in line with
+//! the record.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store};
+use crate::{
+    App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
+    blocking::blocking,
+    builder::{BuildJob, BuildPlan},
+    durable,
+    lab::activity::Activity,
+    layout::AppDirs,
+    lifecycle::{Desired, Event, Status, transition},
+    reconcile,
+    release::Release,
+    source::{Commit, FetchRequest},
+};
+
+/// One deployment under way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) lab: Lab,
+    pub(crate) app: AppName,
+    pub(crate) dirs: AppDirs,
+    pub(crate) id: DeploymentId,
+    pub(crate) release: ReleaseId,
+    pub(crate) repository: GitUrl,
+    pub(crate) branch: Option<GitRef>,
+    pub(crate) token: Option<Secret>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) activity: Activity,
+}
+
+impl Run {
+    /// Runs the pipeline, takes back what a failure left, and records how it ended.
+    pub(crate) async fn run(self) {
+        let result = match AssertUnwindSafe(self.pipeline()).catch_unwind().await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Bug(format!("the deployment {} panicked", self.id))),
+        };
+        let state = match &result {
+            Ok(()) => DeployState::Succeeded,
+            Err(Error::Cancelled | Error::Source(_) | Error::Build(_)) if self.lab.is_stopping() => {
+                DeployState::Interrupted
+            }
+            Err(error) if error.kind() == crate::ErrorKind::Cancelled => DeployState::Cancelled,
+            Err(_) => DeployState::Failed,
+        };
+        let problem = result.as_ref().err().map(Problem::from);
+        if let Some(problem) = &problem {
+            tracing::info!(app = %self.app, deployment = %self.id, code = problem.code, "a deployment failed");
+            self.take_back().await;
+        }
+        let written = self
+            .journal
+            .update(|record| {
+                record.state = state;
+                record.finished_at = Some(Timestamp::now());
+                record.problem.clone_from(&problem);
+            })
+            .await;
+        if let Err(error) = written {
+            // still marked as running on disk: the next start marks it as interrupted
+            tracing::error!(app = %self.app, deployment = %self.id, error = error.report(), "the end of a deployment could not be recorded");
+        }
+        self.journal.emit(DeployEventKind::Finished { state, problem });
+        self.lab.forget_journal(self.id);
+        self.lab.tell(LabEvent::DeployFinished { app: self.app.clone(), deployment: self.id, state });
+        let Self { lab, app, activity, .. } = self;
+        drop(activity);
+        // what its process did meanwhile was left to the deployment
+        lab.observe(&app).await;
+    }
+
+    async fn pipeline(&self) -> Result<(), Error> {
+        let place = self.step(DeployStep::Queue, self.queue()).await?;
+        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
+        let plan = self.step(DeployStep::Plan, self.plan()).await?;
+        let release = self.step(DeployStep::Build, self.build(commit, plan)).await?;
+        drop(place);
+        let app = self.step(DeployStep::Switch, self.switch()).await?;
+        self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
+        self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
+        self.step(DeployStep::Publish, self.publish()).await
+    }
+
+    async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if self.cancel().is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        self.journal.step(step, work).await
+    }
+
+    fn cancel(&self) -> &CancellationToken {
+        &self.activity.cancel
+    }
+
+    async fn queue(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        tokio::select! {
+            () = self.cancel().cancelled() => Err(Error::Cancelled),
+            place = self.lab.build_place() => place,
+        }
+    }
+
+    async fn fetch(&self) -> Result<Commit, Error> {
+        let settings = self.lab.settings();
+        let work = settings.data.work(self.id);
+        tokio::fs::create_dir_all(&work).await.map_err(Error::storage("create", &work))?;
+        let request = FetchRequest {
+            repository: self.repository.clone(),
+            reference: self.branch.clone(),
+            token: self.token.clone().or_else(|| settings.git_token.clone()),
+            destination: work.join("checkout"),
+            cache: settings.data.git_cache(&self.app),
+            limits: settings.fetch_limits,
+        };
+        let commit = self.lab.backends().source.fetch(request, self.journal.clone(), self.cancel().clone()).await?;
+        self.journal.update(|record| record.commit = Some(commit.clone())).await?;
+        Ok(commit)
+    }
+
+    async fn plan(&self) -> Result<BuildPlan, Error> {
+        let checkout = self.lab.settings().data.work(self.id).join("checkout");
+        let plan = self.lab.backends().builder.plan(&checkout).await?;
+        for reason in &plan.reasons {
+            self.journal.emit(DeployEventKind::Log { line: reason.clone() });
+        }
+        let env = self.lab.app_env(&self.dirs).await?;
+        let names: Vec<String> = plan.required_env.iter().filter(|name| !env.contains_key(*name)).cloned().collect();
+        if names.is_empty() { Ok(plan) } else { Err(Error::MissingVariables { app: self.app.clone(), names }) }
+    }
+
+    async fn build(&self, commit: Commit, plan: BuildPlan) -> Result<Release, Error> {
+        let settings = self.lab.settings();
+        let output = self.dirs.release(self.release);
+        tokio::fs::create_dir_all(&output).await.map_err(Error::storage("create", &output))?;
+        let job = BuildJob {
+            checkout: settings.data.work(self.id).join("checkout"),
+            plan: plan.clone(),
+            output,
+            env: settings.build_env.clone(),
+            timeout: settings.build_timeout,
+        };
+        let run = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
+        let release =
+            Release { id: self.release, app: self.app.clone(), created_at: Timestamp::now(), commit, plan, run };
+        let (dirs, sealed) = (self.dirs.clone(), release.clone());
+        let work = settings.data.work(self.id);
+        blocking(move || {
+            sealed.seal(&dirs)?;
+            durable::remove(&work).map_err(Error::storage("delete", &work))
+        })
+        .await?;
+        Ok(release)
+    }
+
+    /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
+    async fn switch(&self) -> Result<App, Error> {
+        let (dirs, is_fresh) = (self.dirs.clone(), {
+            let data = self.dirs.data();
+            !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))?
+        });
+        if is_fresh {
+            self.journal.update(|record| record.fresh_data = true).await?;
+        }
+        blocking(move || reconcile::make_app_dirs(&dirs)).await?;
+        self.lab.backends().supervisor.stop(&self.app).await?;
+        let app = self.lab.with_free_port(&self.app).await?;
+        reconcile::point_current(&self.dirs, self.release).await?;
+        Ok(app)
+    }
+
+    async fn publish(&self) -> Result<(), Error> {
+        let deployed = |app: &mut App| {
+            app.release = Some(self.release);
+            app.repository = self.repository.clone();
+            app.branch.clone_from(&self.branch);
+            app.desired = Desired::Running;
+            app.last_deploy = Some(Timestamp::now());
+            if let Some(status) = transition(app.status, Event::Deployed) {
+                app.status = status;
+            }
+        };
+        // first the route, so that a refusing router fails the deployment while the old release is still the record's
+        self.lab.apply_routes_as_if(&self.app, &deployed).await?;
+        let app = self.lab.modify(&self.app, &deployed).await?;
+        self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
+        let (dirs, settings) = (self.dirs.clone(), self.lab.settings());
+        let (releases, deployments) = (settings.kept_releases, settings.kept_deployments);
+        let serving = self.release;
+        let pruned = blocking(move || {
+            reconcile::prune_releases(&dirs, serving, releases)?;
+            store::prune(&dirs, deployments)
+        })
+        .await;
+        if let Err(error) = pruned {
+            // the deployment stands; the next one tries again
+            self.journal
+                .emit(DeployEventKind::Log { line: format!("old releases were not deleted: {}", error.report()) });
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self) {
+        let record = self.journal.record();
+        let settled = async {
+            let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;
+            let serving = app.release.is_some() && app.status != Status::Stopped && app.desired == Desired::Running;
+            if serving && let Some(release) = reconcile::serving_release(&self.dirs, &app).await? {
+                self.lab.wait_healthy(&app, &release, &CancellationToken::new()).await?;
+                self.journal.undone("the release before serves");
+            }
+            self.lab.note(&self.app, Event::DeployFailed { serving }).await?;
+            self.lab.apply_routes().await
+        };
+        // far beyond every limit inside: a stuck part must not keep the app busy for ever
+        let error = match tokio::time::timeout(Duration::from_mins(5), settled).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.report(),
+            Err(_) => "taking it back took longer than 5 minutes".to_owned(),
+        };
+        tracing::error!(app = %self.app, deployment = %self.id, error, "a failed deployment could not be taken back whole");
+        self.journal.undone(format!("not everything could be taken back: {error}"));
+        self.lab.tell(LabEvent::Warning {
+            app: Some(self.app.clone()),
+            message: format!("a failed deployment could not be taken back whole: {error}"),
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! One thing at a time per app.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{AppName, DeploymentId, Error};
+
+/// What is being done to an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Deploying(DeploymentId),
+    Starting,
+    Stopping,
+    Restarting,
+    Removing,
+    /// Brought in line with its record after the lab was opened.
+    Recovering,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deploying(id) => write!(f, "deployment {id} is under way"),
+            Self::Starting => f.write_str("it is being started"),
+            Self::Stopping => f.write_str("it is being stopped"),
+            Self::Restarting => f.write_str("it is being restarted"),
+            Self::Removing => f.write_str("it is being removed"),
+            Self::Recovering => f.write_str("it is being brought back after a start of the lab"),
+        }
+    }
+}
+
+/// What is being done to each app.
+#[derive(Debug, Default)]
+pub(crate) struct Activities {
+    /// Guards the entries; never held across an await.
+    entries: Mutex<HashMap<AppName, (Doing, CancellationToken)>>,
+    /// Told whenever an entry goes.
+    ended: Notify,
+}
+
+/// The right to do something to an app, until dropped.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    app: AppName,
+    pub(crate) cancel: CancellationToken,
+    activities: Arc<Activities>,
+}
+
+impl Activities {
+    fn entries(&self) -> MutexGuard<'_, HashMap<AppName, (Doing, CancellationToken)>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being done to `app`.
+    pub(crate) fn of(&self, app: &AppName) -> Option<Doing> {
+        self.entries().get(app).map(|(doing, _)| *doing)
+    }
+
+    /// Begins, or says what is in the way. `cancel` is what ends it early.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        app: &AppName,
+        doing: Doing,
+        cancel: CancellationToken,
+    ) -> Result<Activity, Error> {
+        let mut entries = self.entries();
+        if let Some((other, _)) = entries.get(app) {
+            return Err(Error::Busy { app: app.clone(), activity: other.to_string() });
+        }
+        entries.insert(app.clone(), (doing, cancel.clone()));
+        Ok(Activity { app: app.clone(), cancel, activities: self.clone() })
+    }
+
+    /// Cancels a deployment that is in the way and waits for its end; for anything else in the way it waits too.
+    pub(crate) async fn begin_instead(
+        self: &Arc<Self>,
+        app: &AppName,
+        doing: Doing,
+        cancel: CancellationToken,
+    ) -> Activity {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            // registered before the look, so that an end between the look and the wait is not missed
+            ended.as_mut().enable();
+            if let Ok(activity) = self.begin(app, doing, cancel.clone()) {
+                return activity;
+            }
+            if let Some((Doing::Deploying(_), token)) = self.entries().get(app) {
+                token.cancel();
+            }
+            ended.await;
+        }
+    }
+
+    /// Cancels that deployment, where it is under way.
+    pub(crate) fn cancel(&self, app: &AppName, id: DeploymentId) {
+        if let Some((Doing::Deploying(running), token)) = self.entries().get(app)
+            && *running == id
+        {
+            token.cancel();
+        }
+    }
+
+    /// Waits until nothing is being done to any app.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.entries().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.activities.entries().remove(&self.app);
+        self.activities.ended.notify_waiters();
+    }
+}

@@ -1,0 +1,246 @@
+//! Starting, stopping, restarting and removing apps.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::Doing;
+use crate::{
+    App, AppName, AppView, Error, Lab, LabEvent,
+    blocking::blocking,
+    durable,
+    layout::AppDirs,
+    lifecycle::{Desired, Event},
+    reconcile,
+    release::Release,
+    supervisor::ProcessState,
+};
+
+/// How many of an app's last lines an error shows.
+const LAST_LINES: usize = 20;
+/// How often a new release may end by itself before its deployment fails; the first end may be a port that was not free
+/// yet.
+const ENDS_ALLOWED: u32 = 2;
+
+impl Lab {
+    /// Starts an app and waits until it is healthy.
+    pub async fn start(&self, app: &AppName) -> Result<AppView, Error> {
+        self.run_app(app, Doing::Starting).await
+    }
+
+    /// Stops and starts an app and waits until it is healthy.
+    pub async fn restart(&self, app: &AppName) -> Result<AppView, Error> {
+        self.run_app(app, Doing::Restarting).await
+    }
+
+    /// Stops an app; it stays stopped, also when the lab is opened again.
+    pub async fn stop(&self, app: &AppName) -> Result<AppView, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            lab.record(&name).await?;
+            let _activity = lab.begin(&name, Doing::Stopping)?;
+            lab.modify(&name, &|app: &mut App| app.desired = Desired::Stopped).await?;
+            lab.note(&name, Event::StopRequested).await?;
+            // first the route: visitors see that it is stopped, not that it fails
+            lab.apply_routes().await?;
+            lab.backends().supervisor.stop(&name).await?;
+            lab.get(&name).await
+        })
+        .await
+    }
+
+    async fn run_app(&self, app: &AppName, doing: Doing) -> Result<AppView, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            let dirs = lab.dirs(&name);
+            let app = lab.record(&name).await?;
+            let activity = lab.begin(&name, doing)?;
+            let Some(release) = reconcile::serving_release(&dirs, &app).await? else {
+                return Err(Error::NothingToRun(name));
+            };
+            lab.modify(&name, &|app: &mut App| app.desired = Desired::Running).await?;
+            if doing == Doing::Restarting {
+                lab.backends().supervisor.stop(&name).await?;
+            }
+            let app = lab.with_free_port(&name).await?;
+            let started = async {
+                lab.start_release(&app, &release).await?;
+                lab.wait_healthy(&app, &release, &activity.cancel).await
+            };
+            let started = started.await;
+            lab.note(&name, if started.is_ok() { Event::Started } else { Event::GaveUp }).await?;
+            lab.apply_routes().await?;
+            started?;
+            lab.get(&name).await
+        })
+        .await
+    }
+
+    /// Removes an app: it is stopped and unrouted, its port is free again, and its folder goes to the trash, or with
+    /// `purge` is deleted at once. A deployment of it that is under way is cancelled.
+    pub async fn remove(&self, app: &AppName, purge: bool) -> Result<(), Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            lab.record(&name).await?;
+            let _activity = lab.begin_instead(&name, Doing::Removing).await;
+            let desired = if purge { Desired::Purged } else { Desired::Removed };
+            // recorded first: a removal that a crash cuts is finished at the next start
+            lab.modify(&name, &|app: &mut App| app.desired = desired).await?;
+            lab.finish_removal(&name, purge).await
+        })
+        .await
+    }
+
+    pub(crate) async fn finish_removal(&self, name: &AppName, purge: bool) -> Result<(), Error> {
+        self.note(name, Event::RemoveStarted).await?;
+        self.apply_routes().await?;
+        self.backends().supervisor.remove(name).await?;
+        let (data, app) = (self.settings().data.clone(), name.clone());
+        blocking(move || {
+            let (folder, cache) = (data.app(&app), data.git_cache(&app));
+            let trashed = data.trashed(&app, Timestamp::now().as_second());
+            // moved even when it is to be deleted: the name is free at once, and a crash leaves no half of it there
+            match durable::rename(folder.root(), &trashed) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(Error::storage("move to the trash", folder.root()))?,
+            }
+            if purge {
+                durable::remove(&trashed).map_err(Error::storage("delete", &trashed))?;
+            }
+            durable::remove(&cache).map_err(Error::storage("delete", &cache))
+        })
+        .await?;
+        self.backends().registry.remove(name).await?;
+        self.backends().ports.release(name).await?;
+        self.tell(LabEvent::Removed { app: name.clone() });
+        Ok(())
+    }
+
+    /// Starts a release on the app's port.
+    pub(crate) async fn start_release(&self, app: &App, release: &Release) -> Result<(), Error> {
+        let dirs = self.dirs(&app.name);
+        let port = app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))?;
+        let env = self.app_env(&dirs).await?;
+        {
+            let dirs = dirs.clone();
+            blocking(move || reconcile::make_app_dirs(&dirs)).await?;
+        }
+        let process = release.process(&dirs, port, &env, self.settings().stop_grace);
+        Ok(self.backends().supervisor.start(process).await?)
+    }
+
+    /// The app with a port that nothing else listens on. A port that is taken while the app does not run is given up for
+    /// another one: what answers on it is not the app.
+    pub(crate) async fn with_free_port(&self, name: &AppName) -> Result<App, Error> {
+        let app = self.record(name).await?;
+        let ports = &self.backends().ports;
+        let runs = matches!(self.backends().supervisor.state(name).await?, Some(ProcessState::Running { .. }));
+        if let Some(port) = app.port {
+            if runs || ports.is_free(port).await? {
+                return Ok(app);
+            }
+            self.warn(name, format!("its port {port} is taken by another program; it gets another one"));
+            ports.release(name).await?;
+        }
+        let port = ports.allocate(name).await?;
+        self.modify(name, &|app: &mut App| app.port = Some(port)).await
+    }
+
+    /// Waits until the app answers, for as long as its release says.
+    pub(crate) async fn wait_healthy(
+        &self,
+        app: &App,
+        release: &Release,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let limit = self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs));
+        let port = app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))?;
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let left = limit.saturating_sub(begun.elapsed());
+            let probe_limit = left.clamp(Duration::from_millis(100), Duration::from_secs(5));
+            let probed = self.backends().health.probe(port, &release.run.health.path, probe_limit).await;
+            let state = self.backends().supervisor.state(&app.name).await?;
+            match (probed, state) {
+                // something answers, and it is the app: its process runs
+                (Ok(()), Some(ProcessState::Running { .. })) => return Ok(()),
+                (_, Some(ProcessState::Failed { reason, last_lines })) => {
+                    return Err(Error::Crashed { app: app.name.clone(), reason, last_lines });
+                }
+                (_, Some(ProcessState::BackingOff { exit, restarts, .. })) if restarts >= ENDS_ALLOWED => {
+                    let reason = format!("it ended {} times, last with {exit}", restarts + 1);
+                    return Err(Error::Crashed {
+                        app: app.name.clone(),
+                        reason,
+                        last_lines: self.last_lines(app).await,
+                    });
+                }
+                (_, None | Some(ProcessState::Stopped | ProcessState::Stopping)) => {
+                    return Err(Error::NotRunning(app.name.clone()));
+                }
+                (Err(source), _) if begun.elapsed() >= limit => {
+                    return Err(Error::Unhealthy {
+                        app: app.name.clone(),
+                        limit_secs: limit.as_secs(),
+                        last_lines: self.last_lines(app).await,
+                        source,
+                    });
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    async fn last_lines(&self, app: &App) -> Vec<String> {
+        let lines = self.backends().supervisor.logs(&app.name, LAST_LINES).await.unwrap_or_default();
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    /// The app's own variables.
+    pub(crate) async fn app_env(&self, dirs: &AppDirs) -> Result<BTreeMap<String, String>, Error> {
+        let path = dirs.env();
+        match tokio::fs::read_to_string(&path).await {
+            Ok(text) => Ok(parse_env(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(Error::storage("read", &path)(error)),
+        }
+    }
+}
+
+/// Lines of `NAME=value`; empty lines, comments and what is no name are passed over.
+fn parse_env(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, value)| {
+            !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && !value.contains('\0')
+        })
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_lines_of_name_and_value() {
+        let env = parse_env("A=1\n# B=2\n\nC = 3\n9X=4\nD=a=b\n  E=5  \nbad-name=6\n");
+        let expected = [("A", "1"), ("D", "a=b"), ("E", "5")];
+        assert_eq!(env, expected.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect());
+    }
+}

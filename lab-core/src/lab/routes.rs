@@ -1,0 +1,56 @@
+//! Which host leads where: a pure function of the records.
+
+use crate::{
+    App, AppName, Error, Lab, LabSettings,
+    lifecycle::{Desired, Status},
+    router::{Hostname, Route, RouteTable, Target, Unavailable},
+};
+
+/// The whole table.
+pub(crate) fn table(settings: &LabSettings, apps: &[App]) -> RouteTable {
+    let mut table: RouteTable = apps.iter().filter_map(|app| route(settings, app)).collect();
+    if let Some(port) = settings.own_port {
+        table.insert(settings.domain.clone(), Route { app: None, target: Target::Port(port) });
+    }
+    table
+}
+
+fn route(settings: &LabSettings, app: &App) -> Option<(Hostname, Route)> {
+    let host = format!("{}.{}", app.subdomain, settings.domain).parse().ok()?;
+    let target = match (app.status, app.desired, app.port, app.release) {
+        (Status::Removing, ..) | (_, Desired::Removed | Desired::Purged, ..) => return None,
+        (Status::Deploying, _, _, None) => Target::Unavailable(Unavailable::Deploying),
+        (Status::Stopped, ..) | (_, Desired::Stopped, ..) => Target::Unavailable(Unavailable::Stopped),
+        (Status::Running | Status::Restarting | Status::Deploying, _, Some(port), Some(_)) => Target::Port(port),
+        _ => Target::Unavailable(Unavailable::Failed),
+    };
+    Some((host, Route { app: Some(app.name.clone()), target }))
+}
+
+impl Lab {
+    /// Makes the routes what the records say.
+    pub(crate) async fn apply_routes(&self) -> Result<(), Error> {
+        self.apply_with(|_| {}).await
+    }
+
+    /// Makes the routes what the records will say once `change` is made to that app's.
+    pub(crate) async fn apply_routes_as_if(
+        &self,
+        name: &AppName,
+        change: &(dyn Fn(&mut App) + Sync),
+    ) -> Result<(), Error> {
+        self.apply_with(|apps| apps.iter_mut().filter(|app| app.name == *name).for_each(change)).await
+    }
+
+    async fn apply_with(&self, change: impl FnOnce(&mut [App])) -> Result<(), Error> {
+        // one at a time from reading the records to the router's answer: an older table must not overtake a newer one
+        let _gate = self.routes_gate().lock().await;
+        let mut apps = self.backends().registry.list().await?;
+        change(&mut apps);
+        let wanted = table(self.settings(), &apps);
+        if self.backends().router.table().await? != wanted {
+            self.backends().router.apply(wanted).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! Brings what is on disk and what runs in line with the registry: after a start of the lab, and after a deployment that
+//! failed. The registry's record is the truth; everything here can be done again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+};
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    App, AppName, Error, Lab, LabEvent, Port, ReleaseId,
+    blocking::blocking,
+    deploy::{DeployState, Deployment, store},
+    durable,
+    lab::activity::{Activity, Doing},
+    layout::{AppDirs, DataDir},
+    lifecycle::{Desired, Event},
+    release::Release,
+    supervisor::ProcessState,
+};
+
+/// How many apps are looked after at once; how many processes start at once is the supervisor's own limit.
+const AT_ONCE: usize = 16;
+
+/// The part of opening a lab that must be done before anything else: no process is touched, and the routes are in force
+/// when this returns, so that apps that never stopped are reachable at once. Returns the apps to bring back.
+pub(crate) async fn on_open(lab: &Lab) -> Result<Vec<(App, Option<Deployment>)>, Error> {
+    let data = lab.settings().data.clone();
+    blocking(move || make_data_dirs(&data)).await?;
+    let mut apps = Vec::new();
+    for app in lab.backends().registry.list().await? {
+        let dirs = lab.dirs(&app.name);
+        let interrupted = blocking(move || close_interrupted(&dirs)).await?;
+        apps.push((app, interrupted));
+    }
+    assign_ports(lab, &mut apps).await?;
+    lab.apply_routes().await?;
+    Ok(apps)
+}
+
+/// An app to bring back, with the right to do so.
+pub(crate) type Begun = (App, Option<Deployment>, Activity);
+
+/// Makes each app busy before anybody can call, so that nothing comes between.
+pub(crate) fn begin_all(lab: &Lab, apps: Vec<(App, Option<Deployment>)>) -> Vec<Begun> {
+    apps.into_iter()
+        .filter_map(|(app, interrupted)| {
+            let activity = lab.begin(&app.name, Doing::Recovering).ok()?;
+            Some((app, interrupted, activity))
+        })
+        .collect()
+}
+
+/// Brings back each app, then ends what belongs to none.
+pub(crate) async fn bring_back(lab: Lab, begun: Vec<Begun>) {
+    let known: BTreeSet<AppName> = begun.iter().map(|(app, ..)| app.name.clone()).collect();
+    stream::iter(begun)
+        .for_each_concurrent(AT_ONCE, |(app, interrupted, activity)| {
+            let lab = &lab;
+            async move {
+                if let Err(error) = bring_back_one(lab, &app, interrupted.as_ref(), &activity.cancel).await {
+                    lab.warn(&app.name, format!("it could not be brought back: {}", error.report()));
+                }
+                drop(activity);
+                lab.observe(&app.name).await;
+            }
+        })
+        .await;
+    let running = lab.backends().supervisor.list().await.unwrap_or_default();
+    for name in running.into_keys().filter(|name| !known.contains(name)) {
+        // deployed meanwhile, or a leftover
+        if matches!(lab.backends().registry.get(&name).await, Ok(None))
+            && let Err(error) = lab.backends().supervisor.remove(&name).await
+        {
+            lab.warn(&name, format!("a process of an app that is gone could not be ended: {error}"));
+        }
+    }
+}
+
+async fn bring_back_one(
+    lab: &Lab,
+    app: &App,
+    interrupted: Option<&Deployment>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    if matches!(app.desired, Desired::Removed | Desired::Purged) {
+        return lab.finish_removal(&app.name, app.desired == Desired::Purged).await;
+    }
+    let app = settle(lab, &app.name, interrupted, &|what| tracing::info!(app = %app.name, "{what}")).await?;
+    if app.desired == Desired::Running
+        && let Some(release) = serving_release(&lab.dirs(&app.name), &app).await?
+    {
+        let healthy = lab.wait_healthy(&app, &release, cancel).await;
+        lab.note(&app.name, if healthy.is_ok() { Event::Started } else { Event::GaveUp }).await?;
+        lab.apply_routes().await?;
+        return healthy;
+    }
+    Ok(())
+}
+
+/// Brings one app in line with its record. `ended`: the deployment that failed or was interrupted, if any; what it left is
+/// deleted. `tell` hears of everything that was taken back.
+pub(crate) async fn settle(
+    lab: &Lab,
+    name: &AppName,
+    ended: Option<&Deployment>,
+    tell: &(dyn Fn(String) + Sync),
+) -> Result<App, Error> {
+    let app = lab.record(name).await?;
+    let dirs = lab.dirs(name);
+    let supervisor = &lab.backends().supervisor;
+    let serving = serving_release(&dirs, &app).await?;
+    if serving.is_none() || app.desired == Desired::Stopped {
+        if matches!(supervisor.state(name).await?, Some(ProcessState::Running { .. } | ProcessState::BackingOff { .. }))
+        {
+            supervisor.stop(name).await?;
+            tell("its process was stopped".to_owned());
+        } else {
+            supervisor.stop(name).await?;
+        }
+    }
+    if let Some(release) = &serving {
+        point_current(&dirs, release.id).await?;
+        if app.desired == Desired::Running {
+            // the same specification again changes nothing: an app that never stopped does not notice
+            let app = lab.with_free_port(name).await?;
+            lab.start_release(&app, release).await?;
+        }
+    }
+    if let Some(ended) = ended {
+        let (data, dirs, ended, serves) = (lab.settings().data.clone(), dirs.clone(), ended.clone(), app.release);
+        for what in blocking(move || delete_leftovers(&data, &dirs, &ended, serves)).await? {
+            tell(what);
+        }
+    }
+    if serving.is_some() {
+        return lab.record(name).await;
+    }
+    if app.release.is_some() {
+        lab.warn(name, "the release it should run is not on disk; deploy it again".to_owned());
+    }
+    let current = dirs.current();
+    blocking(move || durable::remove(&current).map_err(Error::storage("delete", &current))).await?;
+    if app.port.is_some() {
+        lab.modify(name, &|app: &mut App| app.port = None).await?;
+        lab.backends().ports.release(name).await?;
+        tell("its port was released".to_owned());
+    }
+    lab.note(name, Event::DeployFailed { serving: false }).await?;
+    lab.record(name).await
+}
+
+/// The release that the record says serves, where it is on disk.
+pub(crate) async fn serving_release(dirs: &AppDirs, app: &App) -> Result<Option<Release>, Error> {
+    let Some(id) = app.release else { return Ok(None) };
+    let dirs = dirs.clone();
+    blocking(move || Release::read(&dirs, id)).await
+}
+
+fn delete_leftovers(
+    data: &DataDir,
+    dirs: &AppDirs,
+    ended: &Deployment,
+    serves: Option<ReleaseId>,
+) -> Result<Vec<String>, Error> {
+    let mut done = Vec::new();
+    let mut delete = |path: &Path, what: &str| {
+        if fs::symlink_metadata(path).is_ok() {
+            durable::remove(path).map_err(Error::storage("delete", path))?;
+            done.push(format!("{what} was deleted"));
+        }
+        Ok::<(), Error>(())
+    };
+    delete(&data.work(ended.id), "its checkout")?;
+    if serves != Some(ended.release) {
+        delete(&dirs.release(ended.release), "its release")?;
+    }
+    if serves.is_none() && ended.fresh_data {
+        delete(&dirs.data(), "the data it had begun")?;
+        delete(&dirs.home(), "its home folder")?;
+        delete(&dirs.tmp(), "its temporary folder")?;
+    }
+    Ok(done)
+}
+
+/// Points `current` to a release.
+pub(crate) async fn point_current(dirs: &AppDirs, release: ReleaseId) -> Result<(), Error> {
+    let link = dirs.current();
+    blocking(move || {
+        let target = Path::new("releases").join(release.to_string());
+        if fs::read_link(&link).is_ok_and(|now| now == target) {
+            return Ok(());
+        }
+        durable::replace_symlink(&link, &target).map_err(Error::storage("switch", &link))
+    })
+    .await
+}
+
+/// Makes the folders that an app's process needs, which only the lab's user may read. Blocks.
+pub(crate) fn make_app_dirs(dirs: &AppDirs) -> Result<(), Error> {
+    for path in [dirs.data(), dirs.home(), dirs.tmp()] {
+        make_dir(&path)?;
+    }
+    Ok(())
+}
+
+fn make_data_dirs(data: &DataDir) -> Result<(), Error> {
+    for path in [data.apps(), data.logs(), data.run(), data.trash(), data.build_cache()] {
+        make_dir(&path)?;
+    }
+    // nothing is being deployed yet, so every checkout is a leftover
+    let work = data.work_root();
+    durable::remove(&work).map_err(Error::storage("delete", &work))?;
+    make_dir(&work)
+}
+
+fn make_dir(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::storage("create", path))
+}
+
+/// Deletes all but the newest `keep` releases and the one that serves. Blocks.
+pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize) -> Result<(), Error> {
+    let folder = dirs.releases();
+    let mut ids: Vec<ReleaseId> = fs::read_dir(&folder)
+        .map_err(Error::storage("read", &folder))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|id| *id != serving)
+        .collect();
+    ids.sort_unstable_by(|a, b| b.cmp(a));
+    for id in ids.into_iter().skip(keep.saturating_sub(1)) {
+        let path = dirs.release(id);
+        durable::remove(&path).map_err(Error::storage("delete", &path))?;
+    }
+    Ok(())
+}
+
+/// Marks the app's deployment that was under way when the lab ended; returns it. Blocks.
+fn close_interrupted(dirs: &AppDirs) -> Result<Option<Deployment>, Error> {
+    // only the newest can have been: a deployment ends before the next one begins
+    match store::newest(dirs)? {
+        Some(mut record) if record.state == DeployState::Running => {
+            store::mark_interrupted(dirs, &mut record)?;
+            Ok(Some(record))
+        }
+        // its end was recorded, but perhaps not what a failure left was deleted
+        Some(record) if record.state != DeployState::Succeeded => Ok(Some(record)),
+        _ => Ok(None),
+    }
+}
+
+/// Makes the allocations what the records say. Of two records with one port, which only a hand can write, the second gets
+/// another.
+async fn assign_ports(lab: &Lab, apps: &mut [(App, Option<Deployment>)]) -> Result<(), Error> {
+    let mut wanted: BTreeMap<AppName, Port> = BTreeMap::new();
+    let mut used = BTreeSet::new();
+    let mut without = Vec::new();
+    for (index, (app, _)) in apps.iter().enumerate() {
+        match app.port {
+            Some(port) if used.insert(port) => {
+                wanted.insert(app.name.clone(), port);
+            }
+            _ if app.release.is_some() => without.push(index),
+            _ => {}
+        }
+    }
+    let ports = &lab.backends().ports;
+    if ports.list().await? != wanted {
+        ports.assign(wanted).await?;
+    }
+    for index in without {
+        let Some((app, _)) = apps.get_mut(index) else { continue };
+        let port = ports.allocate(&app.name).await?;
+        *app = lab.modify(&app.name, &|app: &mut App| app.port = Some(port)).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what has been in the trash for longer than the settings say. Blocks.
+pub(crate) fn empty_trash(data: &DataDir, now: Timestamp, keep: std::time::Duration) -> Result<(), Error> {
+    let folder = data.trash();
+    let oldest = now.as_second().saturating_sub(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX));
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::storage("read", &folder))?,
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let since = name.to_str().and_then(|name| name.split_once('-')).and_then(|(time, _)| time.parse::<i64>().ok());
+        // a name that is not ours is left alone
+        if since.is_some_and(|since| since < oldest) {
+            let path = entry.path();
+            durable::remove(&path).map_err(Error::storage("delete", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Empties the trash now and then, until the lab ends.
+pub(crate) async fn keep_trash_small(lab: Lab, stopping: CancellationToken) {
+    let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
+    while stopping.run_until_cancelled(hourly.tick()).await.is_some() {
+        let (data, keep) = (lab.settings().data.clone(), lab.settings().trash_for);
+        if let Err(error) = blocking(move || empty_trash(&data, Timestamp::now(), keep)).await {
+            tracing::warn!(error = error.report(), "the trash could not be emptied");
+        }
+    }
+}
+
+impl Lab {
+    /// Tells the operator about an app.
+    pub(crate) fn warn(&self, app: &AppName, message: String) {
+        tracing::warn!(app = %app, "{message}");
+        self.tell(LabEvent::Warning { app: Some(app.clone()), message });
+    }
+}
