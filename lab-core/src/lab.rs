@@ -146,21 +146,19 @@ impl Lab {
             let app = self.with_port(&name).await?;
             let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
             let record = new_deployment(id, release, &name, &repository, branch.clone());
+            self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;
+            self.apply_routes().await?;
             let journal = Arc::new(Journal::create(self.dirs(&name), record).await?);
-            Ok::<_, Error>((app, token, journal))
+            Ok::<_, Error>((token, journal))
         };
-        let (app, token, journal) = match prepared.await {
+        let (token, journal) = match prepared.await {
             Ok(prepared) => prepared,
             Err(error) => {
-                if is_new {
-                    self.forget_new(&name).await;
-                }
+                self.take_back_begin(&name, is_new).await;
                 return Err(error);
             }
         };
         self.journals().insert(id, journal.clone());
-        self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;
-        self.apply_routes().await?;
         self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
         let dirs = self.dirs(&name);
         let lab = self.clone();
@@ -170,20 +168,25 @@ impl Lab {
         Ok(DeployStarted { app: app?, deployment: id })
     }
 
-    /// Takes back what a deploy of a new app began before it had a record of its own.
-    async fn forget_new(&self, name: &AppName) {
+    /// Takes back what a deploy began before it had a record of its own.
+    async fn take_back_begin(&self, name: &AppName, is_new: bool) {
         let root = self.dirs(name).root().to_owned();
-        let forgotten = async {
+        let taken_back = async {
+            if !is_new {
+                reconcile::settle(self, name, None, &|_| {}).await?;
+                return self.apply_routes().await;
+            }
             self.backends().ports.release(name).await?;
             self.backends().registry.remove(name).await?;
-            // it is empty of data: nothing of the app has run yet
+            self.apply_routes().await?;
+            // nothing of the app has run yet; data that was there before it is somebody's
             blocking(move || match fs::read_dir(root.join("pb_data")) {
                 Ok(_) => Ok(()),
                 Err(_) => durable::remove(&root).map_err(Error::storage("delete", &root)),
             })
             .await
         };
-        if let Err(error) = forgotten.await {
+        if let Err(error) = taken_back.await {
             self.warn(name, format!("its failed deploy could not be taken back: {}", error.report()));
         }
     }
@@ -224,17 +227,8 @@ impl Lab {
         if deployment.state.is_final() {
             return Ok(deployment);
         }
-        let journal = self.journals().get(&id).cloned();
         self.0.activities.cancel(app, id);
-        if let Some(journal) = journal {
-            let mut written = journal.watch();
-            while !journal.record().state.is_final() {
-                // every end is an event; the sender lives in `journal`
-                if written.changed().await.is_err() {
-                    break;
-                }
-            }
-        }
+        self.0.activities.deployment_over(app, id).await;
         self.deployment(app, id).await
     }
 

@@ -96,8 +96,7 @@ async fn bring_back_one(
         && let Some(release) = serving_release(&lab.dirs(&app.name), &app).await?
     {
         let healthy = lab.wait_healthy(&app, &release, cancel).await;
-        lab.note(&app.name, if healthy.is_ok() { Event::Started } else { Event::GaveUp }).await?;
-        lab.apply_routes().await?;
+        lab.note_start(&app.name, &healthy).await?;
         return healthy;
     }
     Ok(())

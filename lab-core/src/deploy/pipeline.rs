@@ -71,11 +71,16 @@ impl Run {
             // still marked as running on disk: the next start marks it as interrupted
             tracing::error!(app = %self.app, deployment = %self.id, error = error.report(), "the end of a deployment could not be recorded");
         }
-        self.journal.emit(DeployEventKind::Finished { state, problem });
-        self.lab.forget_journal(self.id);
-        self.lab.tell(LabEvent::DeployFinished { app: self.app.clone(), deployment: self.id, state });
-        let Self { lab, app, activity, .. } = self;
+        let (dirs, keep) = (self.dirs.clone(), self.lab.settings().kept_deployments);
+        if let Err(error) = blocking(move || store::prune(&dirs, keep)).await {
+            self.lab.warn(&self.app, format!("old deployments were not deleted: {}", error.report()));
+        }
+        let Self { lab, app, id, journal, activity, .. } = self;
+        lab.forget_journal(id);
+        // the app is free before anybody hears of the end: who hears of it may begin the next thing
         drop(activity);
+        journal.emit(DeployEventKind::Finished { state, problem });
+        lab.tell(LabEvent::DeployFinished { app: app.clone(), deployment: id, state });
         // what its process did meanwhile was left to the deployment
         lab.observe(&app).await;
     }
@@ -193,14 +198,8 @@ impl Run {
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
-        let (dirs, settings) = (self.dirs.clone(), self.lab.settings());
-        let (releases, deployments) = (settings.kept_releases, settings.kept_deployments);
-        let serving = self.release;
-        let pruned = blocking(move || {
-            reconcile::prune_releases(&dirs, serving, releases)?;
-            store::prune(&dirs, deployments)
-        })
-        .await;
+        let (dirs, serving, keep) = (self.dirs.clone(), self.release, self.lab.settings().kept_releases);
+        let pruned = blocking(move || reconcile::prune_releases(&dirs, serving, keep)).await;
         if let Err(error) = pruned {
             // the deployment stands; the next one tries again
             self.journal

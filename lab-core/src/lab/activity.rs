@@ -111,11 +111,21 @@ impl Activities {
 
     /// Waits until nothing is being done to any app.
     pub(crate) async fn idle(&self) {
+        self.wait_until(|entries| entries.is_empty()).await;
+    }
+
+    /// Waits until that deployment is over.
+    pub(crate) async fn deployment_over(&self, app: &AppName, id: DeploymentId) {
+        self.wait_until(|entries| entries.get(app).is_none_or(|(doing, _)| *doing != Doing::Deploying(id))).await;
+    }
+
+    async fn wait_until(&self, is_so: impl Fn(&HashMap<AppName, (Doing, CancellationToken)>) -> bool) {
         loop {
             let ended = self.ended.notified();
             tokio::pin!(ended);
+            // registered before the look, so that an end between the look and the wait is not missed
             ended.as_mut().enable();
-            if self.entries().is_empty() {
+            if is_so(&self.entries()) {
                 return;
             }
             ended.await;

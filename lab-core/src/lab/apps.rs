@@ -73,12 +73,26 @@ impl Lab {
                 lab.wait_healthy(&app, &release, &activity.cancel).await
             };
             let started = started.await;
-            lab.note(&name, if started.is_ok() { Event::Started } else { Event::GaveUp }).await?;
-            lab.apply_routes().await?;
+            lab.note_start(&name, &started).await?;
+            drop(activity);
+            // what its process did meanwhile was left to this call
+            lab.observe(&name).await;
             started?;
             lab.get(&name).await
         })
         .await
+    }
+
+    /// Records whether an app that was started answers.
+    pub(crate) async fn note_start(&self, name: &AppName, started: &Result<(), Error>) -> Result<(), Error> {
+        let event = match started {
+            Ok(()) => Event::Started,
+            // the lab is being shut down: nothing is known of the app
+            Err(Error::Cancelled) => return Ok(()),
+            Err(_) => Event::GaveUp,
+        };
+        self.note(name, event).await?;
+        self.apply_routes().await
     }
 
     /// Removes an app: it is stopped and unrouted, its port is free again, and its folder goes to the trash, or with
@@ -103,8 +117,14 @@ impl Lab {
         let (data, app) = (self.settings().data.clone(), name.clone());
         blocking(move || {
             let (folder, cache) = (data.app(&app), data.git_cache(&app));
-            let trashed = data.trashed(&app, Timestamp::now().as_second());
-            // moved even when it is to be deleted: the name is free at once, and a crash leaves no half of it there
+            // of two removals in one second the later is one second later
+            let mut time = if purge { 0 } else { Timestamp::now().as_second() };
+            while data.trashed(&app, time).exists() {
+                time += 1;
+            }
+            let trashed = data.trashed(&app, time);
+            // moved even when it is to be deleted: the name is free at once, and what a crash leaves of it, dated 1970,
+            // is deleted with the oldest of the trash
             match durable::rename(folder.root(), &trashed) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.map_err(Error::storage("move to the trash", folder.root()))?,
