@@ -183,6 +183,11 @@ fn delete_leftovers(
         delete(&dirs.data(), "the data it had begun")?;
         delete(&dirs.home(), "its home folder")?;
         delete(&dirs.tmp(), "its temporary folder")?;
+        // deleted once: data that somebody puts there later is not this deployment's
+        if let Some(mut record) = store::read(dirs, ended.id)?.filter(|record| record.fresh_data) {
+            record.fresh_data = false;
+            store::write_record(dirs, &record)?;
+        }
     }
     Ok(done)
 }

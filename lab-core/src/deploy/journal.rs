@@ -14,11 +14,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::{DeployEvent, DeployEventKind, DeployStep, Deployment, StepRecord};
+use super::{DeployEvent, DeployEventKind, DeployStep, Deployment, StepRecord, store::write_record};
 use crate::{
     Error,
     blocking::blocking,
-    durable,
     layout::AppDirs,
     progress::{Amount, Progress},
 };
@@ -167,12 +166,6 @@ impl Progress for Journal {
         }
         self.emit(DeployEventKind::Amount { done: amount.done, total: amount.total, unit: amount.unit });
     }
-}
-
-pub(super) fn write_record(dirs: &AppDirs, record: &Deployment) -> Result<(), Error> {
-    let path = dirs.deployment_record(record.id);
-    let text = serde_json::to_vec_pretty(record).map_err(|e| Error::storage("write", &path)(e.into()))?;
-    durable::write(&path, &text, 0o600).map_err(Error::storage("write", &path))
 }
 
 /// What the log at `path` holds above `after`, then what comes while `live` does.

@@ -55,9 +55,10 @@ impl Run {
             Err(_) => DeployState::Failed,
         };
         let problem = result.as_ref().err().map(Problem::from);
+        let mut taken_back = false;
         if let Some(problem) = &problem {
             tracing::info!(app = %self.app, deployment = %self.id, code = problem.code, "a deployment failed");
-            self.take_back().await;
+            taken_back = self.take_back().await;
         }
         let written = self
             .journal
@@ -65,6 +66,7 @@ impl Run {
                 record.state = state;
                 record.finished_at = Some(Timestamp::now());
                 record.problem.clone_from(&problem);
+                record.fresh_data &= !taken_back;
             })
             .await;
         if let Err(error) = written {
@@ -208,7 +210,8 @@ impl Run {
         Ok(())
     }
 
-    async fn take_back(&self) {
+    /// Whether everything could be taken back.
+    async fn take_back(&self) -> bool {
         let record = self.journal.record();
         let settled = async {
             let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;
@@ -222,7 +225,7 @@ impl Run {
         };
         // far beyond every limit inside: a stuck part must not keep the app busy for ever
         let error = match tokio::time::timeout(Duration::from_mins(5), settled).await {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => error.report(),
             Err(_) => "taking it back took longer than 5 minutes".to_owned(),
         };
@@ -232,5 +235,6 @@ impl Run {
             app: Some(self.app.clone()),
             message: format!("a failed deployment could not be taken back whole: {error}"),
         });
+        false
     }
 }

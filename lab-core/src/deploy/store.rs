@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use jiff::Timestamp;
 
-use super::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem, journal::write_record};
+use super::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem};
 use crate::{DeploymentId, Error, durable, layout::AppDirs};
 
 /// The ids that are kept, newest first. Blocks.
@@ -78,6 +78,13 @@ pub(crate) fn prune(dirs: &AppDirs, keep: usize) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Writes a record; it is on disk when this returns. Blocks.
+pub(crate) fn write_record(dirs: &AppDirs, record: &Deployment) -> Result<(), Error> {
+    let path = dirs.deployment_record(record.id);
+    let text = serde_json::to_vec_pretty(record).map_err(|e| Error::storage("write", &path)(e.into()))?;
+    durable::write(&path, &text, 0o600).map_err(Error::storage("write", &path))
 }
 
 pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {

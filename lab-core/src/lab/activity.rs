@@ -111,7 +111,7 @@ impl Activities {
 
     /// Waits until nothing is being done to any app.
     pub(crate) async fn idle(&self) {
-        self.wait_until(|entries| entries.is_empty()).await;
+        self.wait_until(HashMap::is_empty).await;
     }
 
     /// Waits until that deployment is over.
