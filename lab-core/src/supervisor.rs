@@ -48,7 +48,7 @@ impl fmt::Debug for ProcessSpec {
 /// When a process that ended by itself is started again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestartPolicy {
-    /// The wait before the first restart; doubles with each, with jitter of up to a quarter.
+    /// The wait before the second restart (the first is at once); doubles with each, with jitter of up to a quarter.
     pub first_delay: Duration,
     /// The longest wait.
     pub max_delay: Duration,
@@ -59,7 +59,7 @@ pub struct RestartPolicy {
 }
 
 impl Default for RestartPolicy {
-    /// 100 ms doubling to 30 s, stable after 10 s, failed after 8 restarts (about 25 s).
+    /// 100 ms doubling to 30 s, stable after 10 s, failed after 8 restarts (about 13 s).
     fn default() -> Self {
         Self {
             first_delay: Duration::from_millis(100),

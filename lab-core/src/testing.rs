@@ -12,6 +12,7 @@
 
 pub mod ports;
 pub mod registry;
+pub mod supervisor;
 
 use std::{any::Any, fmt, sync::Arc};
 

@@ -1,1 +1,245 @@
-//! To come.
+//! Supervises processes itself: nothing to install, nothing between an app and the kernel.
+//!
+//! - Every app has one task that owns its process; calls are commands to that task, so one app's calls are in order and
+//!   never wait for another's.
+//! - The apps outlive the lab. They write into a file each, not into a pipe that would break, and a record says which
+//!   process is whose. A supervisor opened again adopts them: by process id, start time and boot, never by id alone.
+//! - A process's end is told by its pidfd (`pidfd_open(2)`), also for processes that are not our children.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError};
+use crate::{app::AppName, blocking::blocking};
+
+mod actor;
+mod backoff;
+mod lines;
+mod log;
+mod process;
+mod record;
+mod spool;
+
+use actor::{Actor, Command};
+use log::AppLog;
+use record::Record;
+use spool::Spools;
+
+/// Where a [`NativeSupervisor`] keeps what it knows, and how much of the logs.
+#[derive(Debug, Clone)]
+pub struct NativeSettings {
+    /// Records of the processes, and the files they write into; made where missing.
+    pub run_dir: PathBuf,
+    /// The apps' logs; made where missing.
+    pub log_dir: PathBuf,
+    /// The size in bytes at which an app's log is rotated.
+    pub max_log_bytes: u64,
+    /// How many rotated logs of an app are kept beside the current one.
+    pub kept_logs: usize,
+}
+
+impl NativeSettings {
+    /// Settings with the defaults: logs of 10 MiB, three rotated ones kept.
+    pub fn new(run_dir: impl Into<PathBuf>, log_dir: impl Into<PathBuf>) -> Self {
+        Self { run_dir: run_dir.into(), log_dir: log_dir.into(), max_log_bytes: 10 << 20, kept_logs: 3 }
+    }
+}
+
+/// How many changes a slow receiver of events may be behind before it misses some.
+const EVENT_BACKLOG: usize = 1024;
+/// How many commands to one app may wait.
+const COMMAND_BACKLOG: usize = 16;
+
+/// Supervises processes itself.
+#[derive(Debug)]
+pub struct NativeSupervisor {
+    shared: Arc<Shared>,
+    /// The apps' handles. Guards the map only; never held across an await.
+    apps: Mutex<HashMap<AppName, Handle>>,
+    spools: Spools,
+    tasks: TaskTracker,
+}
+
+/// What every app's task needs.
+#[derive(Debug)]
+struct Shared {
+    settings: NativeSettings,
+    events: broadcast::Sender<ProcessEvent>,
+    stopping: CancellationToken,
+}
+
+#[derive(Debug, Clone)]
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    state: watch::Receiver<ProcessState>,
+    log: Arc<AppLog>,
+}
+
+impl NativeSupervisor {
+    /// Opens the supervisor and adopts the processes of an earlier one that still run. One process at a time may do so
+    /// (the lab's lock sees to it). Needs a running tokio runtime; blocks briefly.
+    pub fn open(settings: NativeSettings) -> io::Result<Self> {
+        let spool_dir = settings.run_dir.join("spool");
+        for folder in [&settings.run_dir, &settings.log_dir, &spool_dir] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let spools = Spools::open(spool_dir, &tasks, stopping.clone());
+        let records = Record::read_all(&settings.run_dir)?;
+        let shared = Arc::new(Shared { settings, events: broadcast::Sender::new(EVENT_BACKLOG), stopping });
+        let supervisor = Self { shared, apps: Mutex::default(), spools, tasks };
+        let boot = process::boot_id()?;
+        // looked through once for all records that a crash left without a process
+        let mut marked = None;
+        for record in records {
+            let adopted = record.find(&boot, &mut marked)?;
+            supervisor.adopt(record, adopted)?;
+        }
+        Ok(supervisor)
+    }
+
+    fn adopt(&self, record: Record, adopted: Option<process::Process>) -> io::Result<()> {
+        let app = record.spec.app.clone();
+        let handle = self.spawn_actor(&app, Some(record), adopted)?;
+        self.apps().insert(app, handle);
+        Ok(())
+    }
+
+    fn spawn_actor(
+        &self,
+        app: &AppName,
+        record: Option<Record>,
+        adopted: Option<process::Process>,
+    ) -> io::Result<Handle> {
+        let settings = &self.shared.settings;
+        let log = Arc::new(AppLog::open(&settings.log_dir, app, settings.max_log_bytes, settings.kept_logs)?);
+        let spool = self.spools.add(app, log.clone(), &self.tasks, &self.shared.stopping)?;
+        let (commands, receiver) = mpsc::channel(COMMAND_BACKLOG);
+        let (actor, state) =
+            Actor::new(app.clone(), self.shared.clone(), receiver, log.clone(), spool, record, adopted);
+        self.tasks.spawn(actor.run());
+        Ok(Handle { commands, state, log })
+    }
+
+    fn apps(&self) -> MutexGuard<'_, HashMap<AppName, Handle>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, app: &AppName) -> Option<Handle> {
+        self.apps().get(app).cloned()
+    }
+
+    fn handle_or_new(&self, app: &AppName) -> Result<Handle, SupervisorError> {
+        let mut apps = self.apps();
+        if let Some(handle) = apps.get(app) {
+            return Ok(handle.clone());
+        }
+        let handle = self.spawn_actor(app, None, None).map_err(failed("begin to supervise", app))?;
+        apps.insert(app.clone(), handle.clone());
+        Ok(handle)
+    }
+
+    /// Ends the supervisor's own work; the apps keep running, and what they print waits in their files.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Its tasks end; the apps keep running.
+impl Drop for NativeSupervisor {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+    }
+}
+
+fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    action: &'static str,
+    app: &AppName,
+) -> impl FnOnce(E) -> SupervisorError {
+    let app = app.clone();
+    move |source| SupervisorError::Failed { action, app, source: source.into() }
+}
+
+async fn ask<T>(
+    handle: &Handle,
+    app: &AppName,
+    command: impl FnOnce(oneshot::Sender<T>) -> Command,
+) -> Result<T, SupervisorError> {
+    let (reply, answer) = oneshot::channel();
+    let is_gone = || failed("reach", app)("the supervisor is shutting down");
+    handle.commands.send(command(reply)).await.map_err(|_| is_gone())?;
+    answer.await.map_err(|_| is_gone())
+}
+
+#[async_trait]
+impl ProcessSupervisor for NativeSupervisor {
+    fn backend(&self) -> &'static str {
+        "native"
+    }
+
+    async fn start(&self, spec: ProcessSpec) -> Result<(), SupervisorError> {
+        let app = spec.app.clone();
+        let handle = self.handle_or_new(&app)?;
+        ask(&handle, &app, |reply| Command::Start(Box::new(spec), reply)).await?
+    }
+
+    async fn stop(&self, app: &AppName) -> Result<(), SupervisorError> {
+        match self.handle(app) {
+            Some(handle) => ask(&handle, app, Command::Stop).await?,
+            None => Ok(()),
+        }
+    }
+
+    async fn remove(&self, app: &AppName) -> Result<(), SupervisorError> {
+        let Some(handle) = self.handle(app) else { return Ok(()) };
+        ask(&handle, app, Command::Remove).await??;
+        // only the handle that was removed: a start may have made a new one meanwhile
+        let mut apps = self.apps();
+        if apps.get(app).is_some_and(|now| now.commands.same_channel(&handle.commands)) {
+            apps.remove(app);
+        }
+        Ok(())
+    }
+
+    async fn state(&self, app: &AppName) -> Result<Option<ProcessState>, SupervisorError> {
+        Ok(self.handle(app).map(|handle| handle.state.borrow().clone()))
+    }
+
+    async fn list(&self) -> Result<BTreeMap<AppName, ProcessState>, SupervisorError> {
+        Ok(self.apps().iter().map(|(app, handle)| (app.clone(), handle.state.borrow().clone())).collect())
+    }
+
+    async fn logs(&self, app: &AppName, lines: usize) -> Result<Vec<LogLine>, SupervisorError> {
+        let handle = self.handle(app).ok_or_else(|| SupervisorError::Unknown(app.clone()))?;
+        blocking(move || handle.log.tail(lines)).await.map_err(failed("read the log of", app))
+    }
+
+    async fn follow(&self, app: &AppName, lines: usize) -> Result<BoxStream<'static, LogLine>, SupervisorError> {
+        let handle = self.handle(app).ok_or_else(|| SupervisorError::Unknown(app.clone()))?;
+        blocking(move || handle.log.follow(lines)).await.map_err(failed("read the log of", app))
+    }
+
+    fn events(&self) -> broadcast::Receiver<ProcessEvent> {
+        self.shared.events.subscribe()
+    }
+}
+
+fn file(folder: &Path, app: &AppName, extension: &str) -> PathBuf {
+    folder.join(format!("{app}.{extension}"))
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

@@ -1,0 +1,86 @@
+//! What is kept of each process, so that a supervisor opened again finds it.
+
+use std::{fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    file,
+    process::{Identity, Process, leads_group, marked},
+};
+use crate::{durable, supervisor::ProcessSpec};
+
+/// `<run>/<app>.json`. Holds the app's environment: readable for the lab's user only.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) spec: ProcessSpec,
+    /// The random value of [`super::process::MARK`] for every process of this start and its restarts. Written before
+    /// the first of them is started: one that a crash leaves unrecorded is found by it.
+    pub(super) mark: String,
+    /// Whether it should run.
+    pub(super) wanted: bool,
+    pub(super) process: Option<Identity>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record").field("spec", &self.spec).field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+impl Record {
+    pub(super) fn new(spec: ProcessSpec) -> Self {
+        Self { spec, mark: uuid::Uuid::new_v4().to_string(), wanted: true, process: None }
+    }
+
+    /// Writes it; it is on disk when this returns. Blocks.
+    pub(super) fn write(&self, run_dir: &Path) -> io::Result<()> {
+        durable::write(&file(run_dir, &self.spec.app, "json"), &serde_json::to_vec(self)?, 0o600)
+    }
+
+    /// Every record. An unreadable one is set aside with a warning: its app is started anew by who wants it to run, and a
+    /// process of it that still runs shows as a port that is taken.
+    pub(super) fn read_all(run_dir: &Path) -> io::Result<Vec<Self>> {
+        let mut records = Vec::new();
+        for entry in fs::read_dir(run_dir)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            match serde_json::from_slice::<Self>(&fs::read(&path)?) {
+                Ok(record) if file(run_dir, &record.spec.app, "json") == path => records.push(record),
+                _ => {
+                    let kept_as = durable::set_aside(&path)?;
+                    tracing::warn!(file = %path.display(), kept_as = %kept_as.display(),
+                        "the record of a process was unreadable");
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// The process of this record, where it still runs. `all` holds every marked process, looked up at most once.
+    pub(super) fn find(&self, boot: &str, all: &mut Option<Vec<(i32, String)>>) -> io::Result<Option<Process>> {
+        if let Some(identity) = &self.process
+            && identity.boot == boot
+            && let Some(process) = Process::of(identity.pid)?
+            && process.identity == *identity
+        {
+            return Ok(Some(process));
+        }
+        if !self.wanted {
+            return Ok(None);
+        }
+        // started, or started again, just before a crash: not recorded yet
+        if all.is_none() {
+            *all = Some(marked()?);
+        }
+        let leaders = all.iter().flatten().filter(|(pid, mark)| *mark == self.mark && leads_group(*pid));
+        for (pid, _) in leaders {
+            if let Some(process) = Process::of(*pid)? {
+                return Ok(Some(process));
+            }
+        }
+        Ok(None)
+    }
+}
