@@ -63,7 +63,7 @@ impl AppLog {
         let (time, mut batch) = (Timestamp::now(), String::new());
         for text in lines {
             let before = batch.len();
-            batch.push_str(&format!("{time} {text}\n"));
+            batch.extend([time.to_string().as_str(), " ", &text, "\n"]);
             if guard.1 + batch.len() as u64 > self.max_bytes && guard.1 + before as u64 > 0 {
                 let next = batch.split_off(before);
                 guard.0.write_all(batch.as_bytes())?;

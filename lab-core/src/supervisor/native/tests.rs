@@ -123,7 +123,7 @@ async fn a_flood_of_output_is_bounded_on_disk_and_the_app_goes_on() {
     let mut settings = NativeSettings::new(dir.path().join("run"), dir.path().join("logs"));
     settings.max_log_bytes = 1 << 20;
     let supervisor = NativeSupervisor::open(settings).expect("open");
-    let flood = "head -c 40000000 /dev/zero | tr '\\0' x | fold -w 100; echo done; exec sleep 1000";
+    let flood = "head -c 100000000 /dev/zero | tr '\\0' x | fold -w 100; echo; echo done; exec sleep 1000";
     supervisor.start(script("one", dir.path(), flood)).await.expect("start");
     let log = dir.path().join("logs/one.log");
     eventually("the end of the flood", || {
