@@ -1,0 +1,50 @@
+# `make demo` shows Lab at work; `make test` tests it. Both install what they need: see scripts/install-tools.sh.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# how many times `make soak` kills the server
+KILLS ?= 100
+export KILLS
+
+.PHONY: help
+help: ## Shows what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+.PHONY: tools
+tools: ## Installs what a fresh Debian machine lacks (into .tools/, packages by apt)
+	@scripts/install-tools.sh
+
+.PHONY: build
+build: tools ## Builds lab-server and lab
+	cargo build --locked -p lab-server -p lab-cli
+
+.PHONY: demo
+demo: build ## Deploys the guestbook on a lab of its own and stays until Ctrl-C
+	@scripts/demo.sh
+
+.PHONY: demo-check
+demo-check: build ## The same, checks that everything answers, and ends
+	@scripts/demo.sh --check
+
+.PHONY: test
+test: tools ## Every test: over fakes and over real parts
+	cargo test --locked --workspace --all-features
+	@$(MAKE) --no-print-directory demo-check
+
+.PHONY: check
+check: tools ## Formatting, lints, documentation, licences, layering
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
+	.tools/bin/cargo-deny --all-features check bans licenses sources
+	@scripts/check-layering.sh
+
+.PHONY: soak
+soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
+	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture soak
+
+.PHONY: clean
+clean: ## Deletes what was built; .tools/ stays
+	cargo clean
+	rm -rf .demo
