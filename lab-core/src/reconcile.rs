@@ -99,7 +99,7 @@ async fn bring_back_one(
         lab.note_start(&app.name, &healthy).await?;
         return healthy;
     }
-    Ok(())
+    lab.apply_routes().await
 }
 
 /// Brings one app in line with its record. `ended`: the deployment that failed or was interrupted, if any; what it left is

@@ -46,6 +46,7 @@ struct State {
     apps: BTreeMap<AppName, Entry>,
     calls: Vec<SupervisorCall>,
     failures: VecDeque<SupervisorError>,
+    hangs: bool,
     /// Apps whose process ends as soon as it is started.
     crashing: Vec<AppName>,
     last_pid: u32,
@@ -83,6 +84,11 @@ impl FakeSupervisor {
     /// Makes the next `start`, `stop` or `remove` fail.
     pub fn fail_next(&self, error: SupervisorError) {
         self.state().failures.push_back(error);
+    }
+
+    /// Makes every `start`, `stop` and `remove` hang from now on, until told otherwise.
+    pub fn hang(&self, hangs: bool) {
+        self.state().hangs = hangs;
     }
 
     /// Makes every process of `app` end as soon as it is started, until told otherwise.
@@ -133,10 +139,16 @@ impl FakeSupervisor {
         }
     }
 
-    fn called(&self, call: SupervisorCall) -> Result<(), SupervisorError> {
-        let mut state = self.state();
-        state.calls.push(call);
-        state.failures.pop_front().map_or(Ok(()), Err)
+    async fn called(&self, call: SupervisorCall) -> Result<(), SupervisorError> {
+        let (hangs, failure) = {
+            let mut state = self.state();
+            state.calls.push(call);
+            (state.hangs, state.failures.pop_front())
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// The life of a process, as far as a script of the conformance suite tells it.
@@ -174,7 +186,7 @@ impl ProcessSupervisor for FakeSupervisor {
     }
 
     async fn start(&self, spec: ProcessSpec) -> Result<(), SupervisorError> {
-        self.called(SupervisorCall::Start(spec.clone()))?;
+        self.called(SupervisorCall::Start(spec.clone())).await?;
         let app = spec.app.clone();
         {
             let mut state = self.state();
@@ -211,7 +223,7 @@ impl ProcessSupervisor for FakeSupervisor {
     }
 
     async fn stop(&self, app: &AppName) -> Result<(), SupervisorError> {
-        self.called(SupervisorCall::Stop(app.clone()))?;
+        self.called(SupervisorCall::Stop(app.clone())).await?;
         let was = self.state().apps.get(app).map(|entry| entry.state.clone());
         if matches!(was, Some(ProcessState::Running { .. } | ProcessState::BackingOff { .. })) {
             self.set(app, ProcessState::Stopping);
@@ -223,7 +235,7 @@ impl ProcessSupervisor for FakeSupervisor {
     }
 
     async fn remove(&self, app: &AppName) -> Result<(), SupervisorError> {
-        self.called(SupervisorCall::Remove(app.clone()))?;
+        self.called(SupervisorCall::Remove(app.clone())).await?;
         self.state().apps.remove(app);
         Ok(())
     }

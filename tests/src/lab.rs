@@ -1,0 +1,9 @@
+//! The tests that span crates, in one program.
+#![allow(missing_docs, unreachable_pub, reason = "tests are named for what they say, and nobody links them")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod deploy;
+mod fakes;
+mod faults;
+mod recovery;
+mod world;
