@@ -42,6 +42,11 @@ impl<E> Script<E> {
         self.0.lock().unwrap().push_back(next);
     }
 
+    /// Forgets what was not played yet.
+    pub fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
     async fn play(&self, cancel: &CancellationToken, cancelled: E) -> Result<(), E> {
         let next = self.0.lock().unwrap().pop_front();
         match next {

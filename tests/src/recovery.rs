@@ -24,6 +24,10 @@ fn hang_at(world: &World, step: DeployStep) {
 }
 
 fn heal(world: &World) {
+    // the kill may have come between the step's beginning and the fake's call
+    world.source.script.clear();
+    world.builder.plans.clear();
+    world.builder.builds.clear();
     world.supervisor.hang(false);
     *world.probe.is_sick.lock().unwrap() = false;
 }

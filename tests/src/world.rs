@@ -81,7 +81,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let result = runtime.block_on(async {
             let lab = Lab::open(self.settings(), self.backends()).await.unwrap();
-            let live = tokio::time::timeout(Duration::from_secs(60), live(&lab));
+            let live = tokio::time::timeout(Duration::from_mins(1), live(&lab));
             live.await.expect("a life ends within a minute")
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
