@@ -11,7 +11,10 @@ use lab_core::{
     registry::file::FileRegistry,
     router::{Target, Unavailable},
     supervisor::{ProcessState, ProcessSupervisor},
-    testing::{ports::leased_range, supervisor::FakeSupervisor},
+    testing::{
+        ports::{Lease, leased_range},
+        supervisor::FakeSupervisor,
+    },
 };
 
 use crate::fakes::{FakeBuilder, FakeProbe, FakeRouter, FakeSource};
@@ -24,7 +27,7 @@ pub struct World {
     pub supervisor: FakeSupervisor,
     pub router: FakeRouter,
     pub probe: FakeProbe,
-    _lease: Box<dyn std::any::Any + Send>,
+    _lease: Lease,
 }
 
 pub const REPOSITORY: &str = "https://git.example/me/app";
@@ -52,7 +55,7 @@ impl World {
             supervisor: FakeSupervisor::new(),
             router: FakeRouter::default(),
             probe: FakeProbe::default(),
-            _lease: Box::new(lease),
+            _lease: lease,
         }
     }
 

@@ -31,28 +31,38 @@ macro_rules! ports_conformance {
 
 /// How many ports [`leased_range`] gives.
 pub const LEASE: u16 = 8;
+/// How many leases there are: ports 20000 to 31999, below the range from which the kernel gives ports to outgoing
+/// connections (32768 by default on Linux).
+const LEASES: u16 = 1500;
 
-/// A range of [`LEASE`] ports that no other test on this machine has while the lease lives. Below the range from which
-/// the kernel gives ports to outgoing connections (32768 by default on Linux).
-///
-/// # Panics
-/// When no range is free.
-pub fn leased_range() -> (RangeInclusive<u16>, impl std::any::Any + Send + use<>) {
+/// Ports that no other test on this machine has, while this lives.
+#[derive(Debug)]
+pub struct Lease {
+    _locks: Vec<fs::File>,
+}
+
+/// A range of [`LEASE`] ports.
+pub fn leased_range() -> (RangeInclusive<u16>, Lease) {
+    leased_ranges(1)
+}
+
+/// A range of `count` times [`LEASE`] ports, all free, with its lease.
+pub fn leased_ranges(count: u16) -> (RangeInclusive<u16>, Lease) {
     let folder = std::env::temp_dir().join("lab-test-ports");
     fs::create_dir_all(&folder).expect("the lease folder");
-    let start = rand::random_range(0..1500_u16);
-    for index in (0..1500).map(|i| (start + i) % 1500) {
+    let start = rand::random_range(0..LEASES);
+    let lock = |index: u16| {
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(index.to_string()));
+        let file = file.expect("a lease file");
+        file.try_lock().is_ok().then_some(file)
+    };
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    for index in (0..LEASES).map(|i| (start + i) % LEASES).filter(|index| index + count <= LEASES) {
         let first = 20000 + index * LEASE;
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join(first.to_string()))
-            .expect("a lease file");
-        let range = first..=first + LEASE - 1;
-        let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if file.try_lock().is_ok() && range.clone().all(free) {
-            return (range, file);
+        let range = first..=first + LEASE * count - 1;
+        let locks: Option<Vec<fs::File>> = (index..index + count).map(lock).collect();
+        if let Some(locks) = locks.filter(|_| range.clone().all(is_free)) {
+            return (range, Lease { _locks: locks });
         }
     }
     panic!("no range of free ports below 32768");
