@@ -1,6 +1,6 @@
 //! [`HttpProbe`]: asks with one GET over a connection of its own.
 
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::{io, net::Ipv4Addr, pin::pin, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -68,18 +68,13 @@ async fn status(port: Port, path: &str) -> Result<u16, Ask> {
         return Err(Ask::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Ask::Http)?;
-    // not spawned: when the answer is there, or time is up, the connection goes with this future
-    tokio::select! {
+    // nothing is spawned: when the answer is there, or time is up, the connection goes with this future
+    let mut answer = pin!(sender.send_request(request));
+    let answer = tokio::select! {
         biased;
-        answer = sender.send_request(request) => answer.map(|answer| answer.status().as_u16()).map_err(Ask::Http),
-        ended = connection => Err(Ask::Http(match ended {
-            Err(e) => e,
-            // it ended well without an answer only if the answer is on its way to `sender`
-            Ok(()) => return sender_gone(),
-        })),
-    }
-}
-
-fn sender_gone() -> Result<u16, Ask> {
-    Err(Ask::Connect(io::ErrorKind::UnexpectedEof.into()))
+        answer = &mut answer => answer,
+        // it may just have brought the answer
+        _ = connection => answer.await,
+    };
+    answer.map(|answer| answer.status().as_u16()).map_err(Ask::Http)
 }

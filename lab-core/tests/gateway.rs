@@ -1,0 +1,13 @@
+//! The routers and the health probe: their suites, and what only the gateway promises.
+
+mod gateway {
+    mod answers;
+    mod bodies;
+    mod connections;
+    mod drain;
+    mod limits;
+    mod raw;
+    mod running;
+    mod suites;
+    mod websocket;
+}
