@@ -315,7 +315,8 @@ pub async fn hop_by_hop_headers_stay_behind(router: &dyn RouterConfig, address: 
     let request = request.header("te", "gzip").header("proxy-authorization", "Basic eA==").header("x-other", "1");
     let app = TestApp::start("a").await;
     apply(router, table([(A, to(&app))])).await;
-    let response = Visitor::connect(address).await.send(request.body(empty()).expect("a request")).await.expect("an answer");
+    let response =
+        Visitor::connect(address).await.send(request.body(empty()).expect("a request")).await.expect("an answer");
     let seen = app.seen().pop().expect("the app saw it").headers;
     for name in ["x-mine", "keep-alive", "te", "proxy-authorization", "upgrade"] {
         assert!(!seen.contains_key(name), "the app got {name}");

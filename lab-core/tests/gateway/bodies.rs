@@ -25,15 +25,14 @@ async fn http_2_with_prior_knowledge_reaches_the_app_as_http_1() {
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let request = Request::post(format!("http://{A}:8080/echo?x")).header("cookie", "a=1").header("cookie", "b=2");
-    let response = sender.send_request(request.body(Full::from("hello")).unwrap()).await.unwrap();
+    let response = sender.send_request(request.body(Full::<Bytes>::from("hello")).unwrap()).await.unwrap();
     assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
     assert_eq!(read_all(response).await.unwrap(), "hello");
     let seen = app.seen().pop().unwrap();
-    assert_eq!((seen.target.as_str(), &seen.headers["host"], &seen.headers["cookie"]), (
-        "/echo?x",
-        &HeaderValue::from_static("a.example.test:8080"),
-        &HeaderValue::from_static("a=1; b=2"),
-    ));
+    assert_eq!(
+        (seen.target.as_str(), &seen.headers["host"], &seen.headers["cookie"]),
+        ("/echo?x", &HeaderValue::from_static("a.example.test:8080"), &HeaderValue::from_static("a=1; b=2"),)
+    );
     drop(sender);
     timeout(LONG, connection).await.unwrap().unwrap().unwrap();
 }
@@ -49,9 +48,12 @@ async fn a_get_of_unknown_length_keeps_its_body() {
 #[tokio::test]
 async fn trailers_pass_both_ways() {
     let (running, _app) = Running::with_app(GatewaySettings::default()).await;
-    let trailers: HeaderMap = [(header::HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))].into_iter().collect();
-    let frames = [Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from("hello"))), Ok(Frame::trailers(trailers.clone()))];
-    let request = Request::post("/echo").header(header::HOST, A).header(header::TE, "trailers").header(header::TRAILER, "x-sum");
+    let trailers: HeaderMap =
+        [(header::HeaderName::from_static("x-sum"), HeaderValue::from_static("42"))].into_iter().collect();
+    let frames =
+        [Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from("hello"))), Ok(Frame::trailers(trailers.clone()))];
+    let request =
+        Request::post("/echo").header(header::HOST, A).header(header::TE, "trailers").header(header::TRAILER, "x-sum");
     let request = request.body(StreamBody::new(futures_util::stream::iter(frames))).unwrap();
     let response = Visitor::connect(running.address).await.send(request).await.unwrap();
     let body = response.into_body().collect().await.unwrap();
@@ -63,7 +65,9 @@ async fn trailers_pass_both_ways() {
 async fn a_body_is_asked_for_only_when_an_app_is_there_to_take_it() {
     let (running, _app) = Running::with_app(GatewaySettings::default()).await;
     let expect = |host: &str| {
-        format!("POST /upload HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n")
+        format!(
+            "POST /upload HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n"
+        )
     };
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(expect(A).as_bytes()).await.unwrap();
@@ -107,7 +111,10 @@ async fn an_answer_that_breaks_off_is_not_passed_off_as_whole() {
 
 #[tokio::test]
 async fn a_slow_reader_holds_the_app_back() {
-    use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
     let written = Arc::new(AtomicUsize::new(0));
     let counter = written.clone();
     let (port, _app) = raw_app(move |_, mut stream| {

@@ -125,7 +125,11 @@ async fn what_may_have_been_acted_on_is_never_sent_twice() {
         let (requests, _app) = closes_on_second(&running).await;
         assert_eq!(Visitor::once(running.address, A, "/").await.0, StatusCode::OK);
         let request = Request::builder().method(method.clone()).uri("/").header(header::HOST, A);
-        let response = Visitor::connect(running.address).await.send(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let response = Visitor::connect(running.address)
+            .await
+            .send(request.body(Full::<Bytes>::default()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(response.status(), StatusCode::BAD_GATEWAY, "{method}");
         assert!(!read_all(response).await.unwrap().is_empty());
         assert_eq!(requests.load(Ordering::SeqCst), 2, "{method}");

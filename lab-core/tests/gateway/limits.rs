@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use lab_core::{
-    router::gateway::GatewaySettings,
-    testing::http::Visitor,
-};
+use lab_core::{router::gateway::GatewaySettings, testing::http::Visitor};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -42,7 +39,8 @@ async fn headers_that_are_too_large_or_too_many_get_431() {
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
     assert!(app.seen().is_empty());
-    let answer = running.raw(&get("/", &"x-a: b\r\n".repeat(98))).await;
+    // the test's app itself takes a hundred, and the gateway adds some
+    let answer = running.raw(&get("/", &"x-a: b\r\n".repeat(80))).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 

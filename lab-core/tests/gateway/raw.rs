@@ -16,23 +16,29 @@ async fn refused(status: &str, requests: &[&str]) {
 
 #[tokio::test]
 async fn a_request_without_one_good_host_gets_400() {
-    refused("400", &[
-        "GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: a.example.test\r\nhost: a.example.test\r\nconnection: close\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: a.example.test, b.example.test\r\nconnection: close\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: me@a.example.test\r\nconnection: close\r\n\r\n",
-        "GET / HTTP/1.1\r\nhost: a.example.test:http\r\nconnection: close\r\n\r\n",
-        "GET http://a.example.test/ HTTP/1.1\r\nconnection: close\r\n\r\n",
-    ])
+    refused(
+        "400",
+        &[
+            "GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a.example.test\r\nhost: a.example.test\r\nconnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a.example.test, b.example.test\r\nconnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: me@a.example.test\r\nconnection: close\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: a.example.test:http\r\nconnection: close\r\n\r\n",
+            "GET http://a.example.test/ HTTP/1.1\r\nconnection: close\r\n\r\n",
+        ],
+    )
     .await;
 }
 
 #[tokio::test]
 async fn connect_and_trace_are_refused() {
-    refused("405", &[
-        "CONNECT a.example.test:443 HTTP/1.1\r\nhost: a.example.test:443\r\nconnection: close\r\n\r\n",
-        "TRACE / HTTP/1.1\r\nhost: a.example.test\r\nconnection: close\r\n\r\n",
-    ])
+    refused(
+        "405",
+        &[
+            "CONNECT a.example.test:443 HTTP/1.1\r\nhost: a.example.test:443\r\nconnection: close\r\n\r\n",
+            "TRACE / HTTP/1.1\r\nhost: a.example.test\r\nconnection: close\r\n\r\n",
+        ],
+    )
     .await;
 }
 
@@ -79,7 +85,8 @@ async fn length_and_chunks_together_are_no_way_to_smuggle() {
 #[tokio::test]
 async fn the_host_in_the_target_wins() {
     let (running, app) = Running::with_app(GatewaySettings::default()).await;
-    let answer = running.raw("GET http://A.example.test./x?y HTTP/1.1\r\nhost: other.test\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        running.raw("GET http://A.example.test./x?y HTTP/1.1\r\nhost: other.test\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let seen = app.seen().pop().unwrap();
     assert_eq!((seen.target.as_str(), seen.headers["host"].to_str().unwrap()), ("/x?y", "A.example.test."));
@@ -96,7 +103,9 @@ async fn http_1_0_is_served_and_closed() {
 async fn pipelined_requests_are_answered_in_order() {
     let (running, app) = Running::with_app(GatewaySettings::default()).await;
     let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: a.example.test\r\n{more}\r\n");
-    let answer = running.raw(&[get("/status/201", ""), get("/status/202", ""), get("/", "connection: close\r\n")].concat()).await;
+    let answer = running
+        .raw(&[get("/status/201", ""), get("/status/202", ""), get("/", "connection: close\r\n")].concat())
+        .await;
     let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|part| &part[..3]).collect();
     assert_eq!(statuses, ["201", "202", "200"]);
     assert_eq!(app.seen().len(), 3);

@@ -82,7 +82,9 @@ pub(crate) fn target(port: u16) -> Target {
 }
 
 /// An app of raw bytes: accepts connections on a free port and gives each to `serve`, with its number.
-pub(crate) async fn raw_app<F>(serve: impl Fn(usize, TcpStream) -> F + Send + 'static) -> (Port, tokio_util::task::AbortOnDropHandle<()>)
+pub(crate) async fn raw_app<F>(
+    serve: impl Fn(usize, TcpStream) -> F + Send + 'static,
+) -> (Port, tokio_util::task::AbortOnDropHandle<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 
 use crate::router::Unavailable;
@@ -52,25 +54,33 @@ impl Refusal {
         let words = |status, code, title, detail| Words { status, code, title, detail, retry_after: None };
         let later = |seconds, words: Words| Words { retry_after: Some(seconds), ..words };
         match self {
-            Self::BadRequest(detail) => words(StatusCode::BAD_REQUEST, "bad_request", "This request makes no sense", detail),
+            Self::BadRequest(detail) => {
+                words(StatusCode::BAD_REQUEST, "bad_request", "This request makes no sense", detail)
+            }
             Self::Method => words(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "This method is not allowed",
                 "CONNECT and TRACE are not served here.",
             ),
-            Self::UriTooLong => {
-                words(StatusCode::URI_TOO_LONG, "uri_too_long", "The address is too long", "Its path and query exceed the limit.")
-            }
+            Self::UriTooLong => words(
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "The address is too long",
+                "Its path and query exceed the limit.",
+            ),
             Self::HeadersTooLarge => words(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers_too_large",
                 "The headers are too large",
                 "Often that is too many cookies: deleting those of this site helps.",
             ),
-            Self::UnknownHost => {
-                words(StatusCode::NOT_FOUND, "unknown_host", "No app lives here", "Nothing answers under this name. Is it spelt right?")
-            }
+            Self::UnknownHost => words(
+                StatusCode::NOT_FOUND,
+                "unknown_host",
+                "No app lives here",
+                "Nothing answers under this name. Is it spelt right?",
+            ),
             Self::Unavailable(Unavailable::Deploying) => later(
                 5,
                 words(
@@ -214,10 +224,21 @@ mod tests {
 
     #[test]
     fn json_is_for_those_who_prefer_it() {
-        for text in ["application/json", "application/json, text/html;q=0.5", "text/html;q=0.2,application/problem+json;q=0.3, */*"] {
+        for text in [
+            "application/json",
+            "application/json, text/html;q=0.5",
+            "text/html;q=0.2,application/problem+json;q=0.3, */*",
+        ] {
             assert!(prefers_json(&accept(text)), "{text}");
         }
-        for text in ["*/*", "text/html", "text/html,application/json;q=0.9", "application/json;q=0", "text/html,application/json", ""] {
+        for text in [
+            "*/*",
+            "text/html",
+            "text/html,application/json;q=0.9",
+            "application/json;q=0",
+            "text/html,application/json",
+            "",
+        ] {
             assert!(!prefers_json(&accept(text)), "{text}");
         }
     }
@@ -226,7 +247,10 @@ mod tests {
     fn a_page_escapes_the_host_and_needs_nothing_else() {
         let response = Refusal::UnknownHost.response(&HeaderMap::new(), Some("a&b'<script>"));
         let page = String::from_utf8(response.body().to_vec()).unwrap();
-        assert!(page.contains("a&amp;b'&lt;script&gt;") && !page.contains("<script") && !page.contains("http"), "{page}");
+        assert!(
+            page.contains("a&amp;b'&lt;script&gt;") && !page.contains("<script") && !page.contains("http"),
+            "{page}"
+        );
         assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
     }
 

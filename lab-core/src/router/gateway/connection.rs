@@ -85,7 +85,8 @@ impl Connection {
         let (parts, body) = request.into_parts();
         let (method, version) = (parts.method.clone(), parts.version);
         // a refusal needs to know what the visitor accepts, when the headers are long gone
-        let accept = parts.headers.get_all(http::header::ACCEPT).iter().map(|v| (http::header::ACCEPT, v.clone())).collect();
+        let accept =
+            parts.headers.get_all(http::header::ACCEPT).iter().map(|v| (http::header::ACCEPT, v.clone())).collect();
         let mut host = None;
         let answered = self.proxy(parts, body, &mut under_way, &mut host).await;
         let refusal = answered.as_ref().err().map(|refusal| refusal.code());
@@ -126,10 +127,12 @@ impl Connection {
         }
         under_way.permits = permits;
 
-        let upgrade = (parts.version == Version::HTTP_11 && parts.method == http::Method::GET && wants_websocket(&parts.headers))
-            .then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>())
-            .flatten();
-        let visitor = Visitor { peer: self.peer, trusted: &inner.settings.trusted_proxies, scheme: inner.settings.scheme };
+        let upgrade =
+            (parts.version == Version::HTTP_11 && parts.method == http::Method::GET && wants_websocket(&parts.headers))
+                .then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>())
+                .flatten();
+        let visitor =
+            Visitor { peer: self.peer, trusted: &inner.settings.trusted_proxies, scheme: inner.settings.scheme };
         let forwarding = visitor.read(&parts.headers, &asked.authority, asked.port);
         prepare_request(&mut parts.headers, &asked.authority);
         set_forwarded(&mut parts.headers, &forwarding);

@@ -22,7 +22,13 @@ pub(super) type Answered = (Response<Incoming>, Lease);
 
 /// Sends the request to the app of `upstream` and waits for the head of its answer. When the route changes before
 /// anything was sent, the request follows it.
-pub(super) async fn forward(inner: &Inner, host: &str, upstream: Arc<Upstream>, parts: Parts, body: Incoming) -> Result<Answered, Refusal> {
+pub(super) async fn forward(
+    inner: &Inner,
+    host: &str,
+    upstream: Arc<Upstream>,
+    parts: Parts,
+    body: Incoming,
+) -> Result<Answered, Refusal> {
     let progress = Progress::new();
     let body = RequestBody::new(body, &progress);
     let request = outgoing(parts, body);
@@ -41,9 +47,15 @@ fn outgoing(mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
     Request::from_parts(parts, body)
 }
 
-async fn send(inner: &Inner, host: &str, mut upstream: Arc<Upstream>, mut request: Request<RequestBody>) -> Result<Answered, Refusal> {
+async fn send(
+    inner: &Inner,
+    host: &str,
+    mut upstream: Arc<Upstream>,
+    mut request: Request<RequestBody>,
+) -> Result<Answered, Refusal> {
     // see `upstream` for what may be sent twice
-    let repeatable = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_end_stream();
+    let repeatable =
+        matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_end_stream();
     let upgrade = super::headers::wants_websocket(request.headers());
     let mut idle = true;
     for _ in 0..ATTEMPTS {

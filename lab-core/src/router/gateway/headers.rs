@@ -2,9 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-    },
+    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
 };
 
 mod forwarded;
@@ -107,7 +105,13 @@ mod tests {
 
     #[test]
     fn headers_that_connection_lists_are_dropped() {
-        let mut headers = map(&[("connection", "close, X-One"), ("connection", "x-two"), ("x-one", "1"), ("x-two", "2"), ("x-three", "3")]);
+        let mut headers = map(&[
+            ("connection", "close, X-One"),
+            ("connection", "x-two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+        ]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers, map(&[("x-three", "3")]));
     }
@@ -137,10 +141,24 @@ mod tests {
         assert!(!wants_websocket(&map(&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")])));
     }
 
-    const HOP: [&str; 8] =
-        ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "proxy-anything", "te", "transfer-encoding", "upgrade"];
+    const HOP: [&str; 8] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "proxy-anything",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
     const LIES: [&str; 8] = [
-        "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-anything", "x-real-ip", "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-port",
+        "x-forwarded-anything",
+        "x-real-ip",
+        "forwarded",
         "fly-client-ip",
     ];
 

@@ -135,7 +135,10 @@ mod tests {
 
     #[test]
     fn a_host_that_cannot_be_read_is_refused() {
-        for text in ["", ".", ":80", "a b", "a/b", "u@a", "a:b", "a:80:90", "a:99999", "a:+80", "[::1", "[x]", "[::1]x", "a\"b", "a<b"] {
+        for text in [
+            "", ".", ":80", "a b", "a/b", "u@a", "a:b", "a:80:90", "a:99999", "a:+80", "[::1", "[x]", "[::1]x", "a\"b",
+            "a<b",
+        ] {
             assert_eq!(host(Version::HTTP_11, "/", &[text]), None, "{text}");
         }
     }

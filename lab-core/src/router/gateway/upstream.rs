@@ -124,7 +124,11 @@ impl Upstream {
         let stream = timeout(self.shared.timeouts.connect, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?;
         let stream = stream.and_then(|stream| {
             // a free port in the range of outgoing ports can end up connected to itself
-            if stream.local_addr()? == stream.peer_addr()? { Err(io::ErrorKind::ConnectionRefused.into()) } else { Ok(stream) }
+            if stream.local_addr()? == stream.peer_addr()? {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            } else {
+                Ok(stream)
+            }
         });
         self.note(stream.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused));
         let stream = stream?;
@@ -147,7 +151,9 @@ impl Upstream {
         let mut state = self.state();
         state.refusing = refused.then(|| match state.refusing {
             // nobody asked for a while: whatever is the matter now is another matter
-            Some(Refusing { last, .. }) if now - last > self.shared.timeouts.comeback => Refusing { since: now, last: now },
+            Some(Refusing { last, .. }) if now - last > self.shared.timeouts.comeback => {
+                Refusing { since: now, last: now }
+            }
             Some(Refusing { since, .. }) => Refusing { since, last: now },
             None => Refusing { since: now, last: now },
         });

@@ -160,7 +160,11 @@ async fn accept(listener: TcpListener, state: Arc<State>, stop: CancellationToke
     connections.shutdown().await;
 }
 
-async fn answer(state: Arc<State>, stop: CancellationToken, mut request: Request<Incoming>) -> io::Result<Response<AppBody>> {
+async fn answer(
+    state: Arc<State>,
+    stop: CancellationToken,
+    mut request: Request<Incoming>,
+) -> io::Result<Response<AppBody>> {
     let seen = Seen {
         method: request.method().to_string(),
         target: request.uri().to_string(),
@@ -202,7 +206,12 @@ async fn answer(state: Arc<State>, stop: CancellationToken, mut request: Request
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         "/hops" => {
-            let hops = [("connection", "x-secret"), ("x-secret", "1"), ("proxy-authenticate", "Basic"), ("keep-alive", "timeout=9")];
+            let hops = [
+                ("connection", "x-secret"),
+                ("x-secret", "1"),
+                ("proxy-authenticate", "Basic"),
+                ("keep-alive", "timeout=9"),
+            ];
             for (name, value) in hops {
                 response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
             }

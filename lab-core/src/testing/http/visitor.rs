@@ -10,13 +10,12 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::net::TcpStream;
 
-/// One connection. Dropping it closes the connection.
+/// One connection. It closes when this and the answers from it are dropped.
 #[derive(Debug)]
 pub struct Visitor {
     sender: SendRequest<UnsyncBoxBody<Bytes, hyper::Error>>,
-    task: JoinHandle<()>,
 }
 
 impl Visitor {
@@ -28,10 +27,10 @@ impl Visitor {
         let stream = TcpStream::connect(address).await.expect("the public address listens");
         stream.set_nodelay(true).expect("an open socket takes options");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a handshake sends nothing");
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
         });
-        Self { sender, task }
+        Self { sender }
     }
 
     /// Sends a request.
@@ -57,12 +56,6 @@ impl Visitor {
     /// If there is no answer.
     pub async fn once(address: SocketAddr, host: &str, path: &str) -> (StatusCode, String) {
         Self::connect(address).await.get(host, path).await.expect("an answer")
-    }
-}
-
-impl Drop for Visitor {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

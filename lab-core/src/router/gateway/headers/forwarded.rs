@@ -32,7 +32,8 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Other names under which proxies tell the client's address. An app may be told to believe one of them, so nobody but
 /// a trusted proxy may set it.
-const CLIENT_IP: [&str; 5] = ["cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
+const CLIENT_IP: [&str; 5] =
+    ["cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
 
 impl Visitor<'_> {
     fn trusts(&self, address: IpAddr) -> bool {
@@ -41,7 +42,12 @@ impl Visitor<'_> {
 
     /// Works the values out; before hop-by-hop headers go, so that nobody makes us forget a trusted proxy's words by
     /// listing them in `Connection`.
-    pub(in crate::router::gateway) fn read(&self, headers: &HeaderMap, authority: &str, port: Option<u16>) -> Forwarding {
+    pub(in crate::router::gateway) fn read(
+        &self,
+        headers: &HeaderMap,
+        authority: &str,
+        port: Option<u16>,
+    ) -> Forwarding {
         let node = if self.peer.is_ipv4() { self.peer.to_string() } else { format!("\"[{}]\"", self.peer) };
         if !self.trusts(self.peer) {
             return Forwarding {
@@ -93,7 +99,8 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 fn joined(headers: &HeaderMap, name: &HeaderName, own: String) -> String {
-    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
+    let lines =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
     let mut all: Vec<&str> = lines.collect();
     all.push(&own);
     all.join(", ")
@@ -101,7 +108,8 @@ fn joined(headers: &HeaderMap, name: &HeaderName, own: String) -> String {
 
 /// Replaces whatever the headers say about the visitor. From an untrusted one `known` is all there is to tell.
 pub(in crate::router::gateway) fn set_forwarded(headers: &mut HeaderMap, known: &Forwarding) {
-    let lies: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    let lies: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
     for name in lies {
         headers.remove(name);
     }
@@ -162,7 +170,10 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_is_not_believed() {
-        let headers = after("192.0.2.1", &[("x-forwarded-for", "10.0.0.9"), ("x-forwarded-proto", "https"), ("fly-client-ip", "1.1.1.1")]);
+        let headers = after(
+            "192.0.2.1",
+            &[("x-forwarded-for", "10.0.0.9"), ("x-forwarded-proto", "https"), ("fly-client-ip", "1.1.1.1")],
+        );
         assert_eq!(headers[FOR], "192.0.2.1");
         assert_eq!(headers[PROTO], "http");
         assert!(!headers.contains_key("fly-client-ip"));
@@ -170,7 +181,10 @@ mod tests {
 
     #[test]
     fn nonsense_from_a_trusted_proxy_falls_back_to_what_we_know() {
-        let headers = after("10.0.0.1", &[("x-forwarded-for", "unknown"), ("x-forwarded-proto", "gopher"), ("x-forwarded-port", "x")]);
+        let headers = after(
+            "10.0.0.1",
+            &[("x-forwarded-for", "unknown"), ("x-forwarded-proto", "gopher"), ("x-forwarded-port", "x")],
+        );
         assert_eq!(headers[REAL_IP], "10.0.0.1");
         assert_eq!(headers[PROTO], "http");
         assert_eq!(headers[PORT], "80");
