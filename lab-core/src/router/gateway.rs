@@ -42,7 +42,7 @@ use upstream::Shared;
 /// An in-process HTTP reverse proxy. A cheap handle: clones are the same gateway.
 ///
 /// It speaks HTTP/1.1 and HTTP/2 with prior knowledge to visitors, HTTP/1.1 to apps on the loopback interface, and
-/// tunnels WebSockets. It needs [`serve`](Self::serve) to run, on as many listeners as wanted.
+/// tunnels each `WebSocket`. It needs [`serve`](Self::serve) to run, on as many listeners as wanted.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
@@ -87,7 +87,7 @@ impl Gateway {
         }
     }
 
-    /// Serves a listener until `shutdown`; then takes no more connections, ends event streams and WebSockets, lets other
+    /// Serves a listener until `shutdown`; then takes no more connections, ends event streams and tunnels, lets other
     /// requests finish for [`Timeouts::drain`] and cuts the rest. Whatever it started has stopped when it returns, and
     /// soon after it is dropped.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {

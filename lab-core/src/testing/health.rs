@@ -1,4 +1,5 @@
 //! The conformance suite of [`HealthProbe`], and its fake.
+#![expect(clippy::missing_panics_doc, reason = "a behaviour panics when it is not met")]
 
 use std::{
     collections::{HashMap, VecDeque},

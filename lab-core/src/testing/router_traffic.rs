@@ -1,4 +1,5 @@
 //! The conformance suite for what a [`RouterConfig`] does to real traffic: small apps behind it, small visitors before it.
+#![expect(clippy::missing_panics_doc, reason = "a behaviour panics when it is not met")]
 
 use std::{
     net::SocketAddr,

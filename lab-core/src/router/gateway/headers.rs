@@ -97,7 +97,7 @@ pub(super) fn size(headers: &HeaderMap) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::settings::Scheme, *};
 
     fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect()
@@ -203,7 +203,7 @@ mod tests {
         #[test]
         fn no_forwarding_header_of_an_untrusted_client_survives(headers in any_headers()) {
             let mut after = headers;
-            let visitor = Visitor { peer: [192, 0, 2, 1].into(), trusted: &[], scheme: Default::default() };
+            let visitor = Visitor { peer: [192, 0, 2, 1].into(), trusted: &[], scheme: Scheme::Http };
             let forwarded = visitor.read(&after, "a.example:8080", Some(8080));
             prepare_request(&mut after, "a.example:8080");
             set_forwarded(&mut after, &forwarded);

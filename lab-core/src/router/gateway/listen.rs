@@ -136,7 +136,7 @@ async fn run(protocol: Arc<Builder<Spawner>>, stream: TcpStream, connection: Arc
     }
     // finds visitors that vanished without a word, behind streams that have nothing to say
     let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
-    let _ = rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(60));
+    let _ = rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_mins(1));
     let service = service_fn(|request| connection.clone().answer(request));
     let http = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
     pin!(http);

@@ -168,7 +168,7 @@ impl Upstream {
             return false;
         }
         // quick at first, as an app is back within some 50 ms; then slower, as each waiting request tries on its own
-        sleep(Duration::from_millis(5 << attempt.min(4)).min(limit - refusing)).await;
+        sleep(Duration::from_millis(5 << attempt.min(4)).min(limit.saturating_sub(refusing))).await;
         true
     }
 

@@ -1,4 +1,5 @@
 //! [`TestApp`]: an HTTP server whose answers show what reached it.
+#![expect(clippy::missing_panics_doc, reason = "made for tests, which want to panic")]
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,5 @@
 //! [`Visitor`]: one HTTP/1.1 connection to a public address.
+#![expect(clippy::missing_panics_doc, reason = "made for tests, which want to panic")]
 
 use std::net::SocketAddr;
 

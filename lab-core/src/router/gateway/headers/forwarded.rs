@@ -68,12 +68,12 @@ impl Visitor<'_> {
         let own = format!("for={node};host=\"{authority}\";proto={}", scheme.as_str());
         Forwarding {
             trusted: true,
-            chain: joined(headers, &FOR, self.peer.to_string()),
+            chain: joined(headers, &FOR, &self.peer.to_string()),
             client: self.client(headers),
             scheme,
             host: last(headers, &HOST).unwrap_or(authority).to_owned(),
             port: last(headers, &PORT).and_then(|p| p.parse().ok()).or(port).unwrap_or(scheme.default_port()),
-            forwarded: joined(headers, &FORWARDED, own),
+            forwarded: joined(headers, &FORWARDED, &own),
         }
     }
 
@@ -98,11 +98,11 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     line.rsplit(',').next().map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName, own: String) -> String {
+fn joined(headers: &HeaderMap, name: &HeaderName, own: &str) -> String {
     let lines =
         headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
     let mut all: Vec<&str> = lines.collect();
-    all.push(&own);
+    all.push(own);
     all.join(", ")
 }
 
