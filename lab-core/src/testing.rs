@@ -16,6 +16,11 @@ pub mod supervisor;
 
 use std::{any::Any, fmt, sync::Arc};
 
+pub mod health;
+pub mod http;
+pub mod router;
+pub mod router_traffic;
+
 /// A backend under test, and what must live as long as it does (a temporary folder, a server).
 pub struct Subject<T: ?Sized> {
     /// The backend.

@@ -1,0 +1,175 @@
+//! One visitor's connection, and the requests on it.
+
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{Request, Response, StatusCode, Version, header::CONTENT_TYPE};
+use hyper::body::Incoming;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Inner,
+    answer::Refusal,
+    body::ReplyBody,
+    forward::forward,
+    headers::{Visitor, prepare_request, set_forwarded, set_websocket, size, strip_hop_by_hop, wants_websocket},
+    table::Way,
+    target::{asked, origin_form},
+    tunnel,
+};
+
+/// What the requests of one connection share.
+pub(super) struct Connection {
+    pub(super) inner: Arc<Inner>,
+    pub(super) peer: IpAddr,
+    /// Begins the drain.
+    pub(super) shutdown: CancellationToken,
+    /// Where tunnels run on.
+    pub(super) tasks: TaskTracker,
+    pub(super) activity: Activity,
+    /// The place among the connections: a tunnel keeps it after the HTTP on it has ended.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Whether a connection has requests under way, and since when not.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<(usize, Instant)>);
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new((0, Instant::now())))
+    }
+
+    /// Since when it is idle.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.0 == 0).then_some(state.1)
+    }
+
+    fn change(&self, by: isize) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (state.0.saturating_add_signed(by), Instant::now());
+    }
+}
+
+/// A request under way; lives as long as its answer's body.
+pub(super) struct UnderWay {
+    connection: Arc<Connection>,
+    permits: [Option<OwnedSemaphorePermit>; 2],
+}
+
+impl UnderWay {
+    fn new(connection: &Arc<Connection>) -> Self {
+        connection.activity.change(1);
+        Self { connection: connection.clone(), permits: [None, None] }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.connection.activity.change(-1);
+    }
+}
+
+type Reply = Response<ReplyBody<UnderWay>>;
+
+impl Connection {
+    /// Answers one request.
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+        let begun = Instant::now();
+        let mut under_way = UnderWay::new(&self);
+        let (parts, body) = request.into_parts();
+        let (method, version) = (parts.method.clone(), parts.version);
+        // a refusal needs to know what the visitor accepts, when the headers are long gone
+        let accept =
+            parts.headers.get_all(http::header::ACCEPT).iter().map(|v| (http::header::ACCEPT, v.clone())).collect();
+        let mut host = None;
+        let answered = self.proxy(parts, body, &mut under_way, &mut host).await;
+        let refusal = answered.as_ref().err().map(|refusal| refusal.code());
+        let reply = match answered {
+            Ok(reply) => reply(under_way),
+            Err(refusal) => refusal.response(&accept, host.as_deref()).map(|body| ReplyBody::own(body, under_way)),
+        };
+        // no path: it may hold tokens and people's data
+        tracing::debug!(%method, ?version, host, status = reply.status().as_u16(), refusal, elapsed = ?begun.elapsed(), "request");
+        Ok(reply)
+    }
+
+    async fn proxy(
+        &self,
+        mut parts: http::request::Parts,
+        body: Incoming,
+        under_way: &mut UnderWay,
+        host_out: &mut Option<String>,
+    ) -> Result<impl FnOnce(UnderWay) -> Reply + use<>, Refusal> {
+        let inner = &*self.inner;
+        let limits = &inner.settings.limits;
+        let asked = asked(&parts)?;
+        let host = &*host_out.insert(asked.name().into_owned());
+        if parts.uri.path_and_query().is_some_and(|p| p.as_str().len() > limits.uri_bytes) {
+            return Err(Refusal::UriTooLong);
+        }
+        if parts.headers.len() > limits.headers || size(&parts.headers) > limits.header_bytes {
+            return Err(Refusal::HeadersTooLarge);
+        }
+        let upstream = match inner.table.load().way(host) {
+            Some(Way::To(upstream)) => upstream,
+            Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
+            None => return Err(Refusal::UnknownHost),
+        };
+        let permits = [inner.requests.clone().try_acquire_owned().ok(), upstream.admit()];
+        if permits.iter().any(Option::is_none) {
+            return Err(Refusal::Busy);
+        }
+        under_way.permits = permits;
+
+        let upgrade =
+            (parts.version == Version::HTTP_11 && parts.method == http::Method::GET && wants_websocket(&parts.headers))
+                .then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>())
+                .flatten();
+        let visitor =
+            Visitor { peer: self.peer, trusted: &inner.settings.trusted_proxies, scheme: inner.settings.scheme };
+        let forwarding = visitor.read(&parts.headers, &asked.authority, asked.port);
+        prepare_request(&mut parts.headers, &asked.authority);
+        set_forwarded(&mut parts.headers, &forwarding);
+        if upgrade.is_some() {
+            set_websocket(&mut parts.headers);
+        }
+        parts.uri = origin_form(parts.uri);
+        parts.extensions.clear();
+
+        let (mut answer, lease) = forward(inner, host, upstream, parts, body).await?;
+        let app = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
+        let websocket = wants_websocket(answer.headers());
+        let (mut parts, body) = answer.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        let tunnel = match (app, upgrade) {
+            (None, _) => None,
+            (Some(app), Some(visitor)) if websocket => Some((app, visitor)),
+            // it switched to something that nobody asked for
+            _ => return Err(Refusal::Cut),
+        };
+        let events = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+        let until = events.then(|| self.shutdown.clone().cancelled_owned());
+        let idle = inner.settings.timeouts.tunnel;
+        Ok(move |under_way: UnderWay| {
+            let Some((app, visitor)) = tunnel else {
+                return Response::from_parts(parts, ReplyBody::app(body, lease, until, under_way));
+            };
+            set_websocket(&mut parts.headers);
+            let connection = under_way.connection.clone();
+            let shutdown = connection.shutdown.clone();
+            let ends = UnderWay::new(&connection);
+            connection.tasks.spawn(async move {
+                let _both = (under_way, lease);
+                shutdown.run_until_cancelled(tunnel::carry(visitor, app, idle)).await;
+            });
+            Response::from_parts(parts, ReplyBody::own(bytes::Bytes::new(), ends))
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! Telling the app who asks: `X-Forwarded-*`, `X-Real-IP` and `Forwarded` (RFC 7239).
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+
+use crate::router::gateway::{peers::IpRange, settings::Scheme};
+
+/// The other end of a visitor's connection.
+pub(in crate::router::gateway) struct Visitor<'a> {
+    pub(in crate::router::gateway) peer: IpAddr,
+    pub(in crate::router::gateway) trusted: &'a [IpRange],
+    pub(in crate::router::gateway) scheme: Scheme,
+}
+
+/// The values to set.
+pub(in crate::router::gateway) struct Forwarding {
+    trusted: bool,
+    chain: String,
+    client: IpAddr,
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    forwarded: String,
+}
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Other names under which proxies tell the client's address. An app may be told to believe one of them, so nobody but
+/// a trusted proxy may set it.
+const CLIENT_IP: [&str; 5] =
+    ["cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
+
+impl Visitor<'_> {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|range| range.contains(address))
+    }
+
+    /// Works the values out; before hop-by-hop headers go, so that nobody makes us forget a trusted proxy's words by
+    /// listing them in `Connection`.
+    pub(in crate::router::gateway) fn read(
+        &self,
+        headers: &HeaderMap,
+        authority: &str,
+        port: Option<u16>,
+    ) -> Forwarding {
+        let node = if self.peer.is_ipv4() { self.peer.to_string() } else { format!("\"[{}]\"", self.peer) };
+        if !self.trusts(self.peer) {
+            return Forwarding {
+                trusted: false,
+                chain: self.peer.to_string(),
+                client: self.peer,
+                scheme: self.scheme,
+                host: authority.to_owned(),
+                port: port.unwrap_or(self.scheme.default_port()),
+                forwarded: format!("for={node};host=\"{authority}\";proto={}", self.scheme.as_str()),
+            };
+        }
+        let scheme = match last(headers, &PROTO) {
+            Some(s) if s.eq_ignore_ascii_case("https") => Scheme::Https,
+            Some(s) if s.eq_ignore_ascii_case("http") => Scheme::Http,
+            _ => self.scheme,
+        };
+        let own = format!("for={node};host=\"{authority}\";proto={}", scheme.as_str());
+        Forwarding {
+            trusted: true,
+            chain: joined(headers, &FOR, &self.peer.to_string()),
+            client: self.client(headers),
+            scheme,
+            host: last(headers, &HOST).unwrap_or(authority).to_owned(),
+            port: last(headers, &PORT).and_then(|p| p.parse().ok()).or(port).unwrap_or(scheme.default_port()),
+            forwarded: joined(headers, &FORWARDED, &own),
+        }
+    }
+
+    /// The nearest address that is no trusted proxy: what stands left of it, anybody may have written.
+    fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let mut client = self.peer;
+        for line in headers.get_all(FOR).iter().rev() {
+            for entry in line.to_str().unwrap_or_default().rsplit(',') {
+                let Ok(address) = entry.trim().parse::<IpAddr>() else { return client };
+                client = address.to_canonical();
+                if !self.trusts(client) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+}
+
+fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    line.rsplit(',').next().map(str::trim).filter(|word| !word.is_empty())
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName, own: &str) -> String {
+    let lines =
+        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
+    let mut all: Vec<&str> = lines.collect();
+    all.push(own);
+    all.join(", ")
+}
+
+/// Replaces whatever the headers say about the visitor. From an untrusted one `known` is all there is to tell.
+pub(in crate::router::gateway) fn set_forwarded(headers: &mut HeaderMap, known: &Forwarding) {
+    let lies: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+    for name in lies {
+        headers.remove(name);
+    }
+    if !known.trusted {
+        for name in CLIENT_IP {
+            headers.remove(name);
+        }
+    }
+    let mut set = |name, text: &str| {
+        headers.remove(&name);
+        // all of it was a header's text before, or is an address or a number
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    set(FOR, &known.chain);
+    set(REAL_IP, &known.client.to_string());
+    set(PROTO, known.scheme.as_str());
+    set(HOST, &known.host);
+    set(PORT, &known.port.to_string());
+    set(FORWARDED, &known.forwarded);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(peer: &str, lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers: HeaderMap =
+            lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect();
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let visitor = Visitor { peer: peer.parse().unwrap(), trusted: &trusted, scheme: Scheme::Http };
+        let known = visitor.read(&headers, "a.example", None);
+        set_forwarded(&mut headers, &known);
+        headers
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_appended() {
+        let headers = after(
+            "10.0.0.1",
+            &[
+                ("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.7"),
+                ("x-forwarded-proto", "https"),
+                ("forwarded", "for=203.0.113.9"),
+                ("fly-client-ip", "203.0.113.9"),
+            ],
+        );
+        assert_eq!(headers[FOR], "6.6.6.6, 203.0.113.9, 10.0.0.7, 10.0.0.1");
+        // 6.6.6.6 is what the visitor claimed; the proxy saw 203.0.113.9
+        assert_eq!(headers[REAL_IP], "203.0.113.9");
+        assert_eq!(headers[PROTO], "https");
+        assert_eq!(headers[PORT], "443");
+        assert_eq!(headers[HOST], "a.example");
+        assert_eq!(headers[FORWARDED], "for=203.0.113.9, for=10.0.0.1;host=\"a.example\";proto=https");
+        assert_eq!(headers["fly-client-ip"], "203.0.113.9");
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_not_believed() {
+        let headers = after(
+            "192.0.2.1",
+            &[("x-forwarded-for", "10.0.0.9"), ("x-forwarded-proto", "https"), ("fly-client-ip", "1.1.1.1")],
+        );
+        assert_eq!(headers[FOR], "192.0.2.1");
+        assert_eq!(headers[PROTO], "http");
+        assert!(!headers.contains_key("fly-client-ip"));
+    }
+
+    #[test]
+    fn nonsense_from_a_trusted_proxy_falls_back_to_what_we_know() {
+        let headers = after(
+            "10.0.0.1",
+            &[("x-forwarded-for", "unknown"), ("x-forwarded-proto", "gopher"), ("x-forwarded-port", "x")],
+        );
+        assert_eq!(headers[REAL_IP], "10.0.0.1");
+        assert_eq!(headers[PROTO], "http");
+        assert_eq!(headers[PORT], "80");
+    }
+
+    #[test]
+    fn an_ipv6_visitor_is_quoted_as_rfc_7239_wants() {
+        let headers = after("2001:db8::1", &[]);
+        assert_eq!(headers[FOR], "2001:db8::1");
+        assert_eq!(headers[FORWARDED], "for=\"[2001:db8::1]\";host=\"a.example\";proto=http");
+    }
+}

@@ -1,0 +1,203 @@
+//! The connections to one app.
+//!
+//! # Whose connections
+//! They belong to a route, not to a port: [`Compiled::new`](super::table::Compiled::new) makes a new `Upstream` for every
+//! route that changed, and dropping the old one closes what was idle. So a port that goes from one app to another never
+//! inherits connections, not even to an old process that has closed its listener but still lives. When a process ends
+//! while the route stays (a crash, a redeploy on the same port), the kernel closes its sockets: those connections are
+//! useless, never wrong, and `lease` drops them.
+//!
+//! # What is sent twice
+//! - A request that hyper gives back because it never wrote it: always safe (`forward`).
+//! - A request that may have been written is repeated only if it is safe by method (RFC 9110 9.2.1), has no body, and went
+//!   over a connection that was used before, where a close by the app can cross it (RFC 9112 9.3.1).
+//! - All others look at the socket before they use it, and fail with 502 if the app goes away after that.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    body::RequestBody,
+    settings::{Limits, Timeouts},
+    socket::AppSocket,
+};
+use crate::app::Port;
+
+/// What the upstreams of one gateway share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    /// One permit per idle connection.
+    pub(super) idle: Arc<Semaphore>,
+    /// The tasks of the connections.
+    pub(super) tasks: TaskTracker,
+}
+
+/// One app's port as one route leads to it.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    port: Port,
+    shared: Arc<Shared>,
+    /// One permit per request under way.
+    requests: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The one used last is at the end, and used next: so the others get old and go.
+    idle: Vec<Idle>,
+    refusing: Option<Refusing>,
+}
+
+/// A port that refused connections, at first and at last.
+#[derive(Debug, Clone, Copy)]
+struct Refusing {
+    since: Instant,
+    last: Instant,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    socket: AppSocket,
+    since: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A connection in use. Dropping it closes the connection; [`give_back`](Self::give_back) keeps it.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<RequestBody>,
+    socket: AppSocket,
+    upstream: Arc<Upstream>,
+    /// Whether it has carried a request before.
+    pub(super) reused: bool,
+}
+
+impl Upstream {
+    pub(super) fn new(port: Port, shared: Arc<Shared>) -> Self {
+        let requests = shared.limits.requests_per_app.min(Semaphore::MAX_PERMITS);
+        Self { port, requests: Arc::new(Semaphore::new(requests)), shared, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leave to have one more request under way.
+    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        self.requests.clone().try_acquire_owned().ok()
+    }
+
+    /// An open connection that is ready. With `look`, one whose socket was looked at.
+    pub(super) fn idle(self: &Arc<Self>, look: bool) -> Option<Lease> {
+        let mut state = self.state();
+        state.idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.shared.timeouts.idle);
+        loop {
+            // hyper may need a moment after an answer until the connection takes the next request
+            let ready = state.idle.iter().rposition(|idle| idle.sender.is_ready())?;
+            let Idle { sender, socket, .. } = state.idle.remove(ready);
+            if !look || socket.is_quiet() {
+                return Some(Lease { sender, socket, upstream: self.clone(), reused: true });
+            }
+        }
+    }
+
+    /// A new connection, tried once.
+    pub(super) async fn connect(self: &Arc<Self>) -> io::Result<Lease> {
+        let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.get()));
+        let stream = timeout(self.shared.timeouts.connect, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?;
+        let stream = stream.and_then(|stream| {
+            // a free port in the range of outgoing ports can end up connected to itself
+            if stream.local_addr()? == stream.peer_addr()? {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            } else {
+                Ok(stream)
+            }
+        });
+        self.note(stream.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused));
+        let stream = stream?;
+        stream.set_nodelay(true)?;
+        let socket = AppSocket::new(stream);
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(256)
+            .handshake(TokioIo::new(socket.clone()))
+            .await
+            .map_err(io::Error::other)?;
+        self.shared.tasks.spawn(async move {
+            // its end shows in the sender and in what is read from it
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Lease { sender, socket, upstream: self.clone(), reused: false })
+    }
+
+    fn note(&self, refused: bool) {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.refusing = refused.then(|| match state.refusing {
+            // nobody asked for a while: whatever is the matter now is another matter
+            Some(Refusing { last, .. }) if now - last > self.shared.timeouts.comeback => {
+                Refusing { since: now, last: now }
+            }
+            Some(Refusing { since, .. }) => Refusing { since, last: now },
+            None => Refusing { since: now, last: now },
+        });
+    }
+
+    /// Waits until trying again makes sense. `false` once the port has refused for too long: then nobody waits any more,
+    /// until one connection succeeds.
+    pub(super) async fn wait_for_comeback(&self, attempt: u32) -> bool {
+        let refusing = self.state().refusing.map_or(Duration::ZERO, |refusing| refusing.since.elapsed());
+        let limit = self.shared.timeouts.comeback;
+        if refusing >= limit {
+            return false;
+        }
+        // quick at first, as an app is back within some 50 ms; then slower, as each waiting request tries on its own
+        sleep(Duration::from_millis(5 << attempt.min(4)).min(limit.saturating_sub(refusing))).await;
+        true
+    }
+
+    /// Closes the connections that are idle for too long.
+    pub(super) fn close_old(&self) {
+        let mut state = self.state();
+        state.idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.shared.timeouts.idle);
+        if state.idle.is_empty() {
+            state.idle.shrink_to_fit();
+        }
+    }
+
+    /// Closes all connections that are idle.
+    pub(super) fn close_idle(&self) {
+        self.state().idle.clear();
+    }
+}
+
+impl Lease {
+    /// Keeps the connection for the next request. The answer must have been read to its end.
+    pub(super) fn give_back(self) {
+        let Self { sender, socket, upstream, .. } = self;
+        if sender.is_closed() {
+            return;
+        }
+        let Ok(permit) = upstream.shared.idle.clone().try_acquire_owned() else { return };
+        let mut state = upstream.state();
+        if state.idle.len() < upstream.shared.limits.idle_per_app {
+            state.idle.push(Idle { sender, socket, since: Instant::now(), _permit: permit });
+        }
+    }
+}
