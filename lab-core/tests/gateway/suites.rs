@@ -17,21 +17,13 @@ use super::running::{Running, target};
 mod memory {
     use super::*;
 
-    async fn make() -> Subject<dyn RouterConfig> {
-        Subject::new(Arc::new(MemoryRouter::new()))
-    }
-
-    lab_core::router_conformance!(make());
+    lab_core::router_conformance!(async { Subject::<dyn RouterConfig>::new(Arc::new(MemoryRouter::new())) });
 }
 
 mod fake {
     use super::*;
 
-    async fn make() -> Subject<dyn RouterConfig> {
-        Subject::new(Arc::new(FakeRouter::new()))
-    }
-
-    lab_core::router_conformance!(make());
+    lab_core::router_conformance!(async { Subject::<dyn RouterConfig>::new(Arc::new(FakeRouter::new())) });
 
     #[tokio::test]
     async fn a_failure_leaves_the_table() {
@@ -82,11 +74,7 @@ mod traffic {
 mod health {
     use super::*;
 
-    async fn make() -> Subject<dyn HealthProbe> {
-        Subject::new(Arc::new(HttpProbe::new()))
-    }
-
-    lab_core::health_conformance!(make());
+    lab_core::health_conformance!(async { Subject::<dyn HealthProbe>::new(Arc::new(HttpProbe::new())) });
 
     #[tokio::test]
     async fn the_fake_follows_its_script() {

@@ -1,4 +1,4 @@
-//! Real WebSockets.
+//! Tunnels, with a real `WebSocket` on both ends.
 
 use std::time::Duration;
 
