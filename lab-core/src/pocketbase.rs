@@ -1,18 +1,19 @@
 //! The shared store of official PocketBase binaries, and where they come from.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
 use async_trait::async_trait;
 
-pub mod archive;
-pub mod path;
-pub mod store;
-pub mod wheel;
+mod archive;
+mod path;
+mod store;
+mod unpack;
+mod wheel;
 
+pub use archive::{OFFICIAL_RELEASES, ReleaseArchive};
+pub use path::LocalBinaries;
 pub use store::PocketBaseStore;
+pub use wheel::PythonWheel;
 
 /// The version for apps that name none.
 pub const DEFAULT_VERSION: &str = "0.40.6";
@@ -65,5 +66,19 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
 }
 
-/// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
-pub type BinaryPath = PathBuf;
+/// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
+#[async_trait]
+pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
+    /// Hard-links the read-only binary of `version` to `destination`, which is not there yet.
+    async fn link_into(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+}
+
+/// This machine as PocketBase's releases name it, such as `linux_amd64`.
+pub fn platform() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{}_{arch}", std::env::consts::OS)
+}

@@ -10,6 +10,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a check fails by panicking")]
 #![allow(clippy::wildcard_imports, reason = "a suite's behaviours see what its file sees")]
 
+pub mod pocketbase;
 pub mod ports;
 pub mod registry;
 pub mod supervisor;
