@@ -65,5 +65,12 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
 }
 
+/// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
+#[async_trait]
+pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
+    /// Hard-links the read-only binary of `version` to `destination`, which is not there yet.
+    async fn link_into(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+}
+
 /// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
 pub type BinaryPath = PathBuf;
