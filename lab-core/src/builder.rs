@@ -13,9 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{progress::Progress, release::RunSpec};
 
+pub mod detect;
+pub mod lab_toml;
 pub mod local;
 pub mod plan;
+pub mod tree;
 
+pub use detect::{DetectSettings, detect};
+pub use local::{LocalBuilder, LocalBuilderSettings};
 pub use plan::BuildPlan;
 
 /// What to build, and where to.

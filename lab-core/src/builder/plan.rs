@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::release::HealthCheck;
 
-/// How a tree is built and run. Paths are relative to the tree.
+mod explain;
+
+/// How a tree is built and run. Paths are relative to the tree; the tree itself is the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPlan {
     /// What serves.
@@ -17,7 +19,7 @@ pub struct BuildPlan {
     /// Where `pb_migrations` is, if anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<PathBuf>,
-    /// Where `pb_public` is, if anywhere and not built.
+    /// Where `pb_public` is, if anywhere and not built. With a frontend too, its files come on top of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<PathBuf>,
     /// What is built to be served as `pb_public`.
@@ -49,8 +51,14 @@ pub enum Server {
     Go {
         /// The folder of `go.mod`.
         module: PathBuf,
-        /// The package of `main`, relative to the module: `.`
+        /// The package of `main`, relative to the module: `.`, `./cmd/app`
         package: String,
+        /// The build tags.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tags: Vec<String>,
+        /// The PocketBase version that `go.mod` requires, when it says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pocketbase: Option<String>,
     },
 }
 
@@ -59,9 +67,10 @@ pub enum Server {
 pub struct Frontend {
     /// The folder of `package.json`.
     pub directory: PathBuf,
-    /// The commands, in order, each as program and arguments.
+    /// The commands, in order, each as program and arguments. All but the last one install dependencies.
     pub commands: Vec<Vec<String>>,
-    /// Where the result is, relative to `directory`; none: the first of the usual folders that is there after the build.
+    /// Where the result is, relative to the tree; none: the first of the usual folders of `directory` that is there
+    /// after the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
 }

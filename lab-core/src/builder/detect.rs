@@ -1,0 +1,164 @@
+//! Says how a tree is built and run: one pure function over a listing.
+//!
+//! Each kind of app is a [`Rule`] that finds candidates; all are ranked together and the best one wins, or the person is
+//! asked. What `lab.toml` states is never guessed.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    BuildError,
+    lab_toml::{self, Section, ServerKind, Stated},
+    plan::{BuildPlan, Server},
+    tree::{Resolved, Tree, paths},
+};
+use crate::release::HealthCheck;
+
+mod candidate;
+mod choose;
+mod folders;
+mod frameworks;
+mod frontend;
+mod go;
+mod package;
+mod pocketbase;
+mod version;
+
+use candidate::{Candidate, Rule};
+
+/// What the embedder says about detection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DetectSettings {
+    /// The PocketBase version for apps that name none.
+    pub pocketbase: String,
+    /// The folder of the app, when its owner named it (`--root`): nothing above it is looked at, apart from a frontend
+    /// beside it.
+    pub root: Option<PathBuf>,
+}
+
+impl Default for DetectSettings {
+    fn default() -> Self {
+        Self { pocketbase: crate::pocketbase::DEFAULT_VERSION.to_owned(), root: None }
+    }
+}
+
+/// Every kind of app. The first one of equal candidates has precedence.
+const RULES: &[Rule] = &[go::RULE, pocketbase::RULE];
+
+/// What the rules look at.
+struct Scope<'a> {
+    tree: &'a Tree,
+    settings: &'a DetectSettings,
+    stated: &'a Stated,
+    /// The folder to look in.
+    root: String,
+    /// Whether a person named it.
+    rooted: bool,
+}
+
+/// Says how `tree` is built and run.
+pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, BuildError> {
+    let base = base(tree, settings)?;
+    let stated = Stated::find(tree, &base)?;
+    let scope = scope(tree, settings, &stated, base)?;
+    let mut reasons = tree.remarks.clone();
+    if stated.found() {
+        reasons.push(format!("`{}` is there: what it states is not guessed", stated.path()));
+    }
+    let chosen = choose::choose(&scope, &mut reasons)?;
+    let folders = folders::find(&scope, &chosen)?;
+    let frontend = frontend::find(&scope, &chosen, folders.public.as_deref(), &mut reasons)?;
+    let server = server(&scope, &chosen, &mut reasons)?;
+    // what the frontend's build writes is not there yet, or is an old one
+    let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
+    let public = folders.public.map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
+    let toml = &stated.toml;
+    let health = toml.health.clone().unwrap_or_default();
+    let default = HealthCheck::default();
+    Ok(BuildPlan {
+        server,
+        hooks: folders.hooks.map(PathBuf::from),
+        migrations: folders.migrations.map(PathBuf::from),
+        public,
+        frontend,
+        args: stated
+            .server()
+            .map(|server| server.args.iter().map(|arg| arg.as_str().to_owned()).collect())
+            .unwrap_or_default(),
+        health: HealthCheck {
+            path: health.path.map_or(default.path, |path| path.as_str().to_owned()),
+            timeout_secs: health.timeout.map_or(default.timeout_secs, |seconds| seconds.0),
+        },
+        required_env: toml
+            .env
+            .iter()
+            .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
+            .collect(),
+        reasons,
+    })
+}
+
+/// The folder that `--root` names.
+fn base(tree: &Tree, settings: &DetectSettings) -> Result<String, BuildError> {
+    let Some(root) = &settings.root else { return Ok(String::new()) };
+    let invalid =
+        |reason: &str| BuildError::Invalid { what: format!("root `{}`", root.display()), reason: reason.to_owned() };
+    let text = root.to_str().ok_or_else(|| invalid("is not UTF-8"))?;
+    let path = lab_toml::RepoPath::new(text).map_err(|reason| invalid(&reason))?;
+    if tree.is_folder(path.as_str()) {
+        Ok(path.as_str().to_owned())
+    } else {
+        Err(invalid("is not a folder of the repository"))
+    }
+}
+
+fn scope<'a>(
+    tree: &'a Tree,
+    settings: &'a DetectSettings,
+    stated: &'a Stated,
+    base: String,
+) -> Result<Scope<'a>, BuildError> {
+    let rooted = settings.root.is_some() || stated.toml.root.is_some();
+    let mut scope = Scope { tree, settings, stated, root: base, rooted };
+    if let Some(root) = &stated.toml.root {
+        scope.root = scope.stated_folder(root)?;
+    }
+    // a root that is a link is looked at where it leads
+    if let Resolved::Inside(root) = tree.resolve(&scope.root) {
+        scope.root = root;
+    }
+    Ok(scope)
+}
+
+impl Scope<'_> {
+    /// A path that `lab.toml` states and that must be a folder of the tree.
+    fn stated_folder(&self, path: &toml::Spanned<lab_toml::RepoPath>) -> Result<String, BuildError> {
+        let in_tree = self.stated.in_tree(path);
+        let wrong = |what: &str| self.stated.wrong(path, &format!("`{}` {what}", paths::shown(&in_tree)));
+        match self.tree.resolve(&in_tree) {
+            Resolved::Inside(_) if self.tree.is_folder(&in_tree) => Ok(in_tree),
+            Resolved::Inside(_) => Err(wrong("is not a folder")),
+            Resolved::Missing => Err(wrong("is not there")),
+            Resolved::Outside => Err(wrong("leads out of the repository")),
+        }
+    }
+
+    /// What a section of `lab.toml` says: nothing, "no such thing", or a value.
+    fn stated<'s, T>(section: Option<&'s Section<T>>) -> Option<Option<&'s T>> {
+        section.map(Section::on)
+    }
+}
+
+fn server(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Result<Server, BuildError> {
+    match chosen.kind {
+        ServerKind::Go => go::server(scope, &chosen.root, reasons),
+        ServerKind::PocketBase => Ok(Server::PocketBase { version: version::find(scope, &chosen.root, reasons) }),
+    }
+}
+
+/// A path of the tree as a plan has it.
+fn path(text: &str) -> PathBuf {
+    Path::new(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {}

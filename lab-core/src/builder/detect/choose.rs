@@ -1,0 +1,108 @@
+//! Chooses the app among the candidates, or asks.
+
+use super::{BuildError, Candidate, RULES, Scope, candidate, candidate::Rule, paths};
+use crate::builder::lab_toml::{Section, ServerKind};
+
+/// The app's folder and kind.
+pub(super) fn choose(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+    let chosen = match stated(scope)? {
+        Some(stated) => stated,
+        None => ranked(scope, reasons)?,
+    };
+    reasons.push(chosen.reason.clone());
+    Ok(chosen)
+}
+
+/// What `lab.toml` leaves no choice about.
+fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
+    let file = scope.stated.path();
+    let server = scope.stated.server();
+    let kind = server.and_then(|server| server.kind);
+    let module = server.and_then(|server| server.module.as_ref());
+    if let Some(module) = module {
+        if kind == Some(ServerKind::PocketBase) {
+            return Err(scope.stated.wrong(module, "a `module` needs `kind = \"go\"`"));
+        }
+        let folder = scope.stated_folder(module)?;
+        if !scope.tree.is_file(&paths::join(&folder, "go.mod")) {
+            return Err(scope.stated.wrong(module, &format!("`{}` holds no `go.mod`", paths::shown(&folder))));
+        }
+        let reason = format!("`{file}` names the Go module `{}`", paths::shown(&folder));
+        return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, true, reason)));
+    }
+    let folders_stated = folders_stated(scope);
+    if kind == Some(ServerKind::PocketBase) && (folders_stated || candidates(scope).next().is_none()) {
+        return Ok(Some(official(scope)));
+    }
+    Ok(None)
+}
+
+/// Whether `lab.toml` says of any of PocketBase's folders where it is.
+fn folders_stated(scope: &Scope<'_>) -> bool {
+    let toml = &scope.stated.toml;
+    [&toml.hooks, &toml.migrations, &toml.public].into_iter().any(|folder| folder.as_ref().is_some())
+}
+
+fn official(scope: &Scope<'_>) -> Candidate {
+    let reason = format!("`{}` says that it runs on the official PocketBase", scope.stated.path());
+    Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), true, reason)
+}
+
+fn rules(scope: &Scope<'_>) -> impl Iterator<Item = &'static Rule> + use<> {
+    let kind = scope.stated.server().and_then(|server| server.kind);
+    RULES.iter().filter(move |rule| kind.is_none_or(|kind| kind == rule.kind))
+}
+
+fn candidates(scope: &Scope<'_>) -> impl Iterator<Item = Candidate> {
+    rules(scope).flat_map(|rule| (rule.find)(scope))
+}
+
+fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+    let mut found: Vec<Candidate> = candidates(scope).collect();
+    found.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.root.cmp(&b.root)));
+    let Some(best) = found.first().cloned() else {
+        let toml = &scope.stated.toml;
+        let named = [&toml.hooks, &toml.migrations, &toml.public];
+        if named.into_iter().any(|folder| matches!(folder, Some(Section::On(_)))) {
+            return Ok(official(scope));
+        }
+        return Err(not_recognised(scope));
+    };
+    let equal: Vec<&str> = found.iter().filter(|other| other.rank == best.rank).map(|it| it.root.as_str()).collect();
+    if equal.len() > 1 {
+        return Err(ambiguous(&equal));
+    }
+    reasons.extend(found.iter().skip(1).take(10).map(|other| passed_over(scope, other)));
+    Ok(best)
+}
+
+fn passed_over(scope: &Scope<'_>, other: &Candidate) -> String {
+    let root = paths::shown(&other.root);
+    match candidate::decoy(&other.root, &scope.root) {
+        Some(name) => format!("`{root}` was passed over: folders called `{name}` rarely hold the app"),
+        None => format!("`{root}` was passed over: {}", other.reason),
+    }
+}
+
+fn ambiguous(roots: &[&str]) -> BuildError {
+    let shown: Vec<String> = roots.iter().take(8).map(|root| format!("`{}`", paths::shown(root))).collect();
+    BuildError::Invalid {
+        what: format!("{} folders could be the app", roots.len()),
+        reason: format!(
+            "{}{}; say which one: `root = \"{}\"` in `lab.toml`, or `--root {}`",
+            shown.join(", "),
+            if roots.len() > shown.len() { " …" } else { "" },
+            roots[0],
+            roots[0]
+        ),
+    }
+}
+
+fn not_recognised(scope: &Scope<'_>) -> BuildError {
+    let place = if scope.root.is_empty() { "at the root or".to_owned() } else { format!("in `{}` or", scope.root) };
+    let looked_for = rules(scope)
+        .map(|rule| format!("{} ({place} up to {} folders down)", rule.looked_for, candidate::DEPTH))
+        .chain([format!("`{}` that states it", scope.stated.path())])
+        .collect();
+    BuildError::NotRecognised { looked_for }
+}

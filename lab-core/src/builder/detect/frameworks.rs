@@ -1,0 +1,150 @@
+//! What a frontend is made with: whether its build gives files that PocketBase can serve, and where.
+
+use super::{Scope, package::Package};
+
+/// What a build gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Files, in this folder relative to the package's when it is known.
+    Static {
+        /// The folder.
+        output: Option<String>,
+        /// The script to run instead of `build`, as words after the manager's name.
+        script: Option<&'static [&'static str]>,
+    },
+    /// A program that must run: Lab does not host it.
+    Server {
+        /// What would make it static.
+        instead: &'static str,
+    },
+}
+
+/// One row of the table.
+pub(super) struct Framework {
+    /// Its name, for a person.
+    pub name: &'static str,
+    dependency: &'static str,
+    verdict: fn(&Scope<'_>, &Package) -> Verdict,
+}
+
+/// The first framework that a package depends on, and what its build gives.
+pub(super) fn judge(scope: &Scope<'_>, package: &Package) -> Option<(&'static str, Verdict)> {
+    let framework = FRAMEWORKS.iter().find(|framework| package.has(framework.dependency))?;
+    Some((framework.name, (framework.verdict)(scope, package)))
+}
+
+/// What builds on others stands before them: SvelteKit uses Vite too.
+const FRAMEWORKS: &[Framework] = &[
+    Framework { name: "Next.js", dependency: "next", verdict: next },
+    Framework { name: "Nuxt", dependency: "nuxt", verdict: nuxt },
+    Framework { name: "SvelteKit", dependency: "@sveltejs/kit", verdict: sveltekit },
+    Framework { name: "React Router", dependency: "@react-router/dev", verdict: react_router },
+    Framework { name: "Remix", dependency: "@remix-run/dev", verdict: remix },
+    Framework { name: "SolidStart", dependency: "@solidjs/start", verdict: vinxi },
+    Framework { name: "TanStack Start", dependency: "@tanstack/react-start", verdict: vinxi },
+    Framework { name: "Qwik City", dependency: "@builder.io/qwik-city", verdict: server },
+    Framework { name: "Astro", dependency: "astro", verdict: astro },
+    Framework { name: "Angular", dependency: "@angular/core", verdict: |_, _| files(None) },
+    Framework { name: "Gatsby", dependency: "gatsby", verdict: |_, _| files(Some("public")) },
+    Framework { name: "Create React App", dependency: "react-scripts", verdict: |_, _| files(Some("build")) },
+    Framework { name: "Vue CLI", dependency: "@vue/cli-service", verdict: |_, _| files(Some("dist")) },
+    Framework { name: "VitePress", dependency: "vitepress", verdict: |_, _| files(None) },
+    Framework { name: "Eleventy", dependency: "@11ty/eleventy", verdict: |_, _| files(Some("_site")) },
+    Framework { name: "Parcel", dependency: "parcel", verdict: |_, _| files(Some("dist")) },
+    Framework { name: "Vite", dependency: "vite", verdict: vite },
+    Framework { name: "Webpack", dependency: "webpack", verdict: |_, _| files(None) },
+    Framework { name: "NestJS", dependency: "@nestjs/core", verdict: server },
+    Framework { name: "Express", dependency: "express", verdict: server },
+    Framework { name: "Fastify", dependency: "fastify", verdict: server },
+    Framework { name: "Hono", dependency: "hono", verdict: server },
+    Framework { name: "Koa", dependency: "koa", verdict: server },
+];
+
+fn files(output: Option<&str>) -> Verdict {
+    Verdict::Static { output: output.map(str::to_owned), script: None }
+}
+
+fn server(_: &Scope<'_>, _: &Package) -> Verdict {
+    Verdict::Server { instead: "a static build" }
+}
+
+fn next(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let config = package.config(scope, "next.config.");
+    if config.contains("output:'export'") || package.script("build").contains("next export") {
+        files(Some(&setting(&config, "distDir").unwrap_or_else(|| "out".to_owned())))
+    } else {
+        Verdict::Server { instead: "`output: 'export'` in its configuration" }
+    }
+}
+
+fn nuxt(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let config = package.config(scope, "nuxt.config.");
+    let output = Some(".output/public".to_owned());
+    if package.script("build").contains("generate") {
+        return Verdict::Static { output, script: None };
+    }
+    if config.contains("ssr:false") || config.contains("preset:'static'") {
+        let generate: &[&str] =
+            if package.scripts.contains_key("generate") { &["run", "generate"] } else { &["exec", "nuxt", "generate"] };
+        return Verdict::Static { output, script: Some(generate) };
+    }
+    Verdict::Server { instead: "`ssr: false` in its configuration" }
+}
+
+fn sveltekit(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let config = package.config(scope, "svelte.config.");
+    let names = |adapter: &str| config.contains(adapter) || (config.is_empty() && package.has(adapter));
+    if names("@sveltejs/adapter-static") {
+        files(Some(&setting(&config, "pages").unwrap_or_else(|| "build".to_owned())))
+    } else {
+        Verdict::Server { instead: "`@sveltejs/adapter-static` in its configuration" }
+    }
+}
+
+fn react_router(scope: &Scope<'_>, package: &Package) -> Verdict {
+    if package.config(scope, "react-router.config.").contains("ssr:false") {
+        files(Some("build/client"))
+    } else {
+        Verdict::Server { instead: "`ssr: false` in its configuration" }
+    }
+}
+
+fn remix(scope: &Scope<'_>, package: &Package) -> Verdict {
+    if package.config(scope, "vite.config.").contains("ssr:false") {
+        files(Some("build/client"))
+    } else {
+        Verdict::Server { instead: "`ssr: false` in its configuration" }
+    }
+}
+
+fn vinxi(scope: &Scope<'_>, package: &Package) -> Verdict {
+    if package.config(scope, "app.config.").contains("ssr:false") {
+        files(Some(".output/public"))
+    } else {
+        Verdict::Server { instead: "`ssr: false` in its configuration" }
+    }
+}
+
+fn astro(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let config = package.config(scope, "astro.config.");
+    if config.contains("output:'server'") || config.contains("output:'hybrid'") {
+        Verdict::Server { instead: "`output: 'static'` in its configuration" }
+    } else {
+        files(Some(&setting(&config, "outDir").unwrap_or_else(|| "dist".to_owned())))
+    }
+}
+
+fn vite(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let script = package.script("build");
+    let mut words = script.split_whitespace().skip_while(|word| *word != "--outDir").skip(1);
+    let said = words.next().map(|word| word.trim_matches(['"', '\'']).to_owned());
+    let config = || setting(&package.config(scope, "vite.config."), "outDir");
+    files(Some(&said.or_else(config).unwrap_or_else(|| "dist".to_owned())))
+}
+
+/// The text that a configuration gives to `name`, looked for and not evaluated.
+fn setting(config: &str, name: &str) -> Option<String> {
+    let (_, rest) = config.split_once(&format!("{name}:'"))?;
+    let value = rest.split('\'').next()?;
+    (!value.is_empty() && !value.contains("${")).then(|| value.to_owned())
+}

@@ -1,0 +1,257 @@
+//! The frontend that is built and served beside an app.
+//!
+//! A frontend that Lab cannot serve never keeps the backend from being deployed: it is left out, and the plan says why.
+
+use std::cmp::Reverse;
+
+use super::{
+    BuildError, Candidate, Resolved, Scope, candidate, frameworks, frameworks::Verdict, go, package::Package, path,
+    paths,
+};
+use crate::builder::{
+    lab_toml::{FrontendSection, ServerKind},
+    plan::Frontend,
+};
+
+/// Where frontends are, most likely first.
+const NAMES: &[&str] = &["frontend", "web", "client", "ui", "app", "www", "site", "webapp"];
+
+/// A package whose build may be the frontend.
+struct Found {
+    package: Package,
+    /// The tool and what its build gives; none: a build script of an unknown tool.
+    verdict: Option<(&'static str, Verdict)>,
+    /// The result's folder, from the tree, when it is known.
+    output: Option<String>,
+    rank: Rank,
+}
+
+/// What speaks for a package, the weightiest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The Go program embeds what it builds.
+    embedded: bool,
+    /// Its build writes `pb_public`.
+    writes_public: bool,
+    /// Its folder's name; the root of the app comes after all of them.
+    place: Reverse<usize>,
+}
+
+/// The frontend to build, if any.
+pub(super) fn find(
+    scope: &Scope<'_>,
+    chosen: &Candidate,
+    public: Option<&str>,
+    reasons: &mut Vec<String>,
+) -> Result<Option<Frontend>, BuildError> {
+    let section = match Scope::stated(scope.stated.toml.frontend.as_ref()) {
+        Some(None) => return Ok(None),
+        Some(Some(section)) => Some(section),
+        None => None,
+    };
+    if let Some(section) = section {
+        return stated(scope, chosen, section, reasons).map(Some);
+    }
+    Ok(detected(scope, chosen, public, reasons))
+}
+
+fn detected(
+    scope: &Scope<'_>,
+    chosen: &Candidate,
+    public: Option<&str>,
+    reasons: &mut Vec<String>,
+) -> Option<Frontend> {
+    let found = best(scope, chosen, reasons)?;
+    let file = paths::join(&found.package.folder, "package.json");
+    if let Some((name, Verdict::Server { instead })) = &found.verdict {
+        reasons.push(format!(
+            "`{file}` is {name} rendered by a server, which Lab does not run: deployed without it; to serve it as files, use {instead}"
+        ));
+        return None;
+    }
+    let meant = found.rank.writes_public || found.rank.embedded;
+    if let Some(public) = public
+        && scope.tree.is_file(&paths::join(public, "index.html"))
+        && !meant
+    {
+        reasons.push(format!(
+            "`{public}/index.html` is committed and no build writes there: served as it is, `{file}` is not built; `[frontend]` in `lab.toml` changes that"
+        ));
+        return None;
+    }
+    let tool = found.verdict.as_ref().map_or("its `build` script", |(name, _)| name);
+    let manager = found.package.manager(scope);
+    reasons.push(format!("`{file}` is a frontend ({tool}), built with {} and served as `pb_public`", manager.name));
+    let script = match &found.verdict {
+        Some((_, Verdict::Static { script: Some(script), .. })) => script,
+        _ => &["run", "build"] as &[&str],
+    };
+    Some(Frontend {
+        directory: path(&found.package.folder),
+        commands: vec![words(manager.install), words(&[&[manager.name], script].concat())],
+        output: found.output.as_deref().map(path),
+    })
+}
+
+/// The most likely package, server-rendered or not; none when there is none or several are as likely.
+fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Option<Found> {
+    let mut all: Vec<Found> = folders(scope, chosen).into_iter().filter_map(|it| found(scope, chosen, &it)).collect();
+    all.sort_by_key(|found| Reverse(found.rank));
+    if let [first, second, ..] = all.as_slice()
+        && first.rank == second.rank
+    {
+        let (first, second) = (&first.package.folder, &second.package.folder);
+        reasons.push(format!(
+            "`{first}` and `{second}` could both be the frontend: deployed without; name one by `[frontend]` with `directory` in `lab.toml`"
+        ));
+        return None;
+    }
+    all.into_iter().next()
+}
+
+/// The app's folder, the one that was looked in, and the folders in both; beside a backend's folder too.
+fn folders(scope: &Scope<'_>, chosen: &Candidate) -> Vec<String> {
+    let mut roots = vec![chosen.root.as_str(), scope.root.as_str()];
+    if scope.rooted && candidate::is_backend_name(&scope.root) {
+        roots.push(paths::parent(&scope.root));
+    }
+    let mut all: Vec<String> = roots.into_iter().flat_map(|root| scope.tree.folders(root, 1)).collect();
+    all.extend(embeds(scope, chosen).into_iter().filter_map(|embed| package_of(scope, chosen, &embed)));
+    all.retain(|folder| candidate::decoy(folder, &scope.root).is_none());
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn found(scope: &Scope<'_>, chosen: &Candidate, folder: &str) -> Option<Found> {
+    let package = Package::read(scope, folder)?;
+    if !package.scripts.contains_key("build") {
+        return None;
+    }
+    let verdict = frameworks::judge(scope, &package);
+    let name = paths::name(folder).to_ascii_lowercase();
+    let is_root = folder == chosen.root || folder == scope.root;
+    let place = NAMES.iter().position(|known| *known == name && !is_root);
+    // a build script in a folder of any name is a frontend only when its tools say so
+    if place.is_none() && !is_root && verdict.is_none() {
+        return None;
+    }
+    let embed =
+        embeds(scope, chosen).into_iter().find(|embed| package_of(scope, chosen, embed).as_deref() == Some(folder));
+    let public = named_public(&package);
+    let output = embed.clone().or_else(|| public.clone()).or_else(|| output_of(&package, verdict.as_ref()));
+    let rank = Rank {
+        embedded: embed.is_some() || output.as_ref().is_some_and(|output| embeds(scope, chosen).contains(output)),
+        writes_public: output.as_deref().is_some_and(|output| paths::name(output) == "pb_public"),
+        place: Reverse(match place {
+            Some(place) => place,
+            None if is_root && !package.is_workspace => NAMES.len(),
+            None if is_root => NAMES.len() + 2,
+            None => NAMES.len() + 1,
+        }),
+    };
+    Some(Found { package, verdict, output, rank })
+}
+
+fn output_of(package: &Package, verdict: Option<&(&'static str, Verdict)>) -> Option<String> {
+    match verdict {
+        Some((_, Verdict::Static { output: Some(output), .. })) => paths::normal(&package.folder, output),
+        _ => None,
+    }
+}
+
+/// The `pb_public` that the build script names, such as in `vite build && cp -r dist ../pb_public`.
+fn named_public(package: &Package) -> Option<String> {
+    let script = package.script("build");
+    let word =
+        script.split([' ', '=', '"', '\'', ';', '&']).find(|word| word.split('/').any(|name| name == "pb_public"))?;
+    let (before, _) = word.split_once("pb_public")?;
+    paths::normal(&package.folder, &format!("{before}pb_public"))
+}
+
+/// The folders that the Go program embeds and that are not committed.
+fn embeds(scope: &Scope<'_>, chosen: &Candidate) -> Vec<String> {
+    if chosen.kind != ServerKind::Go {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for folder in scope.tree.folders(&chosen.root, super::candidate::DEPTH + 1) {
+        for (_, text) in go::go_files(scope, &folder) {
+            let lines = text.lines().filter_map(|line| line.strip_prefix("//go:embed "));
+            let patterns =
+                lines.flat_map(str::split_whitespace).map(|it| it.trim_start_matches("all:").trim_matches('"'));
+            let plain = patterns.map(|it| it.trim_end_matches("/*")).filter(|it| !it.contains(['*', '?', '[']));
+            all.extend(plain.filter_map(|it| paths::normal(&folder, it)).filter(|it| scope.tree.kind(it).is_none()));
+        }
+    }
+    all
+}
+
+/// The nearest package above an embedded folder, inside the Go module.
+fn package_of(scope: &Scope<'_>, chosen: &Candidate, embed: &str) -> Option<String> {
+    let mut folder = paths::parent(embed);
+    loop {
+        if scope.tree.is_file(&paths::join(folder, "package.json")) {
+            return Some(folder.to_owned());
+        }
+        if folder.is_empty() || folder == chosen.root {
+            return None;
+        }
+        folder = paths::parent(folder);
+    }
+}
+
+/// What `[frontend]` says, completed by what is found.
+fn stated(
+    scope: &Scope<'_>,
+    chosen: &Candidate,
+    section: &FrontendSection,
+    reasons: &mut Vec<String>,
+) -> Result<Frontend, BuildError> {
+    let file = scope.stated.path();
+    let invalid = |reason: String| BuildError::Invalid { what: format!("`{file}`, `frontend`"), reason };
+    let folder = match &section.directory {
+        Some(directory) => scope.stated_folder(directory)?,
+        None => {
+            let found = best(scope, chosen, reasons)
+                .ok_or_else(|| invalid("needs a `directory`: none was found".to_owned()))?;
+            found.package.folder
+        }
+    };
+    let package = Package::read(scope, &folder);
+    let verdict = package.as_ref().and_then(|package| frameworks::judge(scope, package));
+    let manager = package.as_ref().map(|package| package.manager(scope));
+    let mut commands = Vec::new();
+    match &section.install {
+        Some(install) => commands.push(install.0.clone()),
+        None => commands.extend(manager.map(|manager| words(manager.install))),
+    }
+    match (&section.build, &package, manager) {
+        (Some(build), ..) => commands.push(build.0.clone()),
+        (None, Some(package), Some(manager)) if package.scripts.contains_key("build") => {
+            commands.push(words(&[manager.name, "run", "build"]));
+        }
+        _ => {
+            let shown = paths::shown(&folder);
+            return Err(invalid(format!("needs `build`: no `package.json` with a `build` script is in `{shown}`")));
+        }
+    }
+    commands.retain(|words| !words.is_empty());
+    let detected = package.as_ref().and_then(|it| named_public(it).or_else(|| output_of(it, verdict.as_ref())));
+    let output = match &section.output {
+        Some(output) => {
+            let in_tree = scope.stated.in_tree(output);
+            if scope.tree.resolve(&in_tree) == Resolved::Outside {
+                return Err(scope.stated.wrong(output, &format!("`{in_tree}` leads out of the repository")));
+            }
+            Some(in_tree)
+        }
+        None => detected,
+    };
+    reasons.push(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
+    Ok(Frontend { directory: path(&folder), commands, output: output.as_deref().map(path) })
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

@@ -1,0 +1,91 @@
+//! States a plan as a `lab.toml`.
+
+use toml::Spanned;
+
+use super::{
+    EnvName, EnvSection, Flag, FolderSection, FrontendSection, HealthPath, HealthSection, LabToml, PocketBaseSection,
+    RepoPath, Seconds, Section, ServerKind, ServerSection, Tag, VersionNumber, Words,
+};
+use crate::builder::plan::{BuildPlan, Frontend, Server};
+
+impl BuildPlan {
+    /// The `lab.toml` at the repository's root that states this plan: with it, detection has nothing left to guess. An
+    /// error means that the plan holds what no `lab.toml` may say, such as a path outside of the repository.
+    pub fn to_lab_toml(&self) -> Result<String, String> {
+        let (pocketbase, server) = self.server.stated()?;
+        let toml = LabToml {
+            root: None,
+            pocketbase,
+            server: Some(ServerSection { args: all(&self.args, |arg| Flag::new(arg))?, ..server }),
+            frontend: Some(match &self.frontend {
+                Some(frontend) => Section::On(frontend.stated()?),
+                None => Section::Off,
+            }),
+            hooks: Some(folder(self.hooks.as_deref())?),
+            migrations: Some(folder(self.migrations.as_deref())?),
+            public: Some(folder(self.public.as_deref())?),
+            health: Some(HealthSection {
+                path: Some(HealthPath::new(&self.health.path)?),
+                timeout: Some(Seconds(self.health.timeout_secs)),
+            }),
+            env: Some(EnvSection { required: all(&self.required_env, |name| EnvName::new(name))? }),
+        };
+        toml::to_string(&toml).map_err(|error| error.to_string())
+    }
+}
+
+impl Server {
+    fn stated(&self) -> Result<(Option<PocketBaseSection>, ServerSection), String> {
+        Ok(match self {
+            Self::PocketBase { version } => (
+                Some(PocketBaseSection { version: VersionNumber::new(version)? }),
+                ServerSection { kind: Some(ServerKind::PocketBase), ..ServerSection::default() },
+            ),
+            Self::Go { module, package, tags, .. } => (
+                None,
+                ServerSection {
+                    kind: Some(ServerKind::Go),
+                    module: Some(path(module)?),
+                    package: Some(path(package)?),
+                    tags: Some(all(tags, |tag| Tag::new(tag))?),
+                    args: Vec::new(),
+                },
+            ),
+        })
+    }
+}
+
+impl Frontend {
+    fn stated(&self) -> Result<FrontendSection, String> {
+        let (install, build) = match self.commands.as_slice() {
+            [] => (Vec::new(), Vec::new()),
+            [build] => (Vec::new(), build.clone()),
+            [install, build] => (install.clone(), build.clone()),
+            more => return Err(format!("a `lab.toml` states two commands, the plan has {}", more.len())),
+        };
+        Ok(FrontendSection {
+            directory: Some(path(&self.directory)?),
+            install: Some(Words(install)),
+            build: Some(Words(build)),
+            output: self.output.as_ref().map(path).transpose()?,
+        })
+    }
+}
+
+fn folder(at: Option<&std::path::Path>) -> Result<Section<FolderSection>, String> {
+    at.map_or(Ok(Section::Off), |at| Ok(Section::On(FolderSection { path: path(at)? })))
+}
+
+fn path(path: impl AsRef<std::path::Path>) -> Result<Spanned<RepoPath>, String> {
+    let text = path.as_ref().to_str().ok_or("a path is not UTF-8")?;
+    // the repository itself is written `.`, which an empty path is read from too
+    let mut stated = RepoPath::new(text)?;
+    if stated.0.is_empty() {
+        ".".clone_into(&mut stated.0);
+    }
+    Ok(Spanned::new(0..0, stated))
+}
+
+fn all<T>(texts: &[String], check: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    texts.iter().map(|text| check(text)).collect()
+}

@@ -1,0 +1,53 @@
+//! When a build must end before it is done.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::{task::JoinError, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::builder::BuildError;
+
+/// A cancel or a time limit.
+#[derive(Debug, Clone)]
+pub(super) struct Stop {
+    cancel: CancellationToken,
+    deadline: Option<Instant>,
+    limit: Duration,
+}
+
+impl Stop {
+    /// The limit counts from now on; one that the clock cannot hold is none.
+    pub(super) fn new(cancel: CancellationToken, limit: Duration) -> Self {
+        Self { cancel, deadline: Instant::now().checked_add(limit), limit }
+    }
+
+    /// An error when the build must end.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(BuildError::TimedOut { limit: self.limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns when the build must end.
+    pub(super) async fn wait(&self) -> BuildError {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.cancel.cancelled() => BuildError::Cancelled,
+            () = deadline => BuildError::TimedOut { limit: self.limit },
+        }
+    }
+}
+
+/// The result of blocking work; a panic in it is an error here.
+pub(super) fn joined<T>(result: Result<T, JoinError>, action: &'static str, path: &Path) -> Result<T, BuildError> {
+    result.map_err(|error| BuildError::Io { action, path: path.to_owned(), source: io::Error::other(error) })
+}

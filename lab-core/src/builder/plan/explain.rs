@@ -1,0 +1,64 @@
+//! A plan as a person reads it.
+
+use std::{fmt, path::Path};
+
+use super::{BuildPlan, Server};
+
+impl BuildPlan {
+    /// What will be built and run, then why, as lines.
+    pub fn explain(&self) -> Vec<String> {
+        let mut lines = vec![format!("server      {}", self.server)];
+        for (name, path) in [("hooks", &self.hooks), ("migrations", &self.migrations), ("public", &self.public)] {
+            lines.extend(path.as_deref().map(|path| format!("{name:<12}{}", shown(path))));
+        }
+        if let Some(frontend) = &self.frontend {
+            lines.push(format!("frontend    {}", shown(&frontend.directory)));
+            lines.extend(frontend.commands.iter().map(|words| format!("  runs      {}", words.join(" "))));
+            let output = frontend.output.as_deref().map_or("the folder the build makes".to_owned(), shown);
+            lines.push(format!("  serves    {output}"));
+        }
+        if !self.args.is_empty() {
+            lines.push(format!("arguments   {}", self.args.join(" ")));
+        }
+        lines.push(format!("health      {} within {} s", self.health.path, self.health.timeout_secs));
+        if !self.required_env.is_empty() {
+            lines.push(format!("needs       {}", self.required_env.join(", ")));
+        }
+        lines.extend(self.reasons.iter().map(|reason| format!("- {reason}")));
+        lines
+    }
+}
+
+impl fmt::Display for BuildPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.explain().join("\n"))
+    }
+}
+
+impl Server {
+    /// The command that makes a Go app's program, written to `output`.
+    pub fn go_build(package: &str, tags: &[String], output: &Path) -> Vec<String> {
+        let mut words = vec!["go".to_owned(), "build".to_owned(), "-trimpath".to_owned(), "-buildvcs=false".to_owned()];
+        if !tags.is_empty() {
+            words.extend(["-tags".to_owned(), tags.join(",")]);
+        }
+        words.extend(["-o".to_owned(), output.to_string_lossy().into_owned(), package.to_owned()]);
+        words
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PocketBase { version } => write!(f, "the official PocketBase {version}"),
+            Self::Go { module, package, tags, pocketbase } => {
+                write!(f, "Go, in {}: {}", shown(module), Self::go_build(package, tags, Path::new("app")).join(" "))?;
+                pocketbase.as_ref().map_or(Ok(()), |version| write!(f, " (PocketBase {version})"))
+            }
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
+}

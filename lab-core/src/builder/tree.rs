@@ -1,0 +1,200 @@
+//! What detection looks at: a listing of a checkout, with the content of the few files that matter.
+//!
+//! A tree is plain data. [`Tree::read`] makes one from a folder, [`Tree::of`] from a table in a test; what is decided on
+//! it is then a pure function.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+pub mod paths;
+mod read;
+
+pub use read::{Limits, relevant};
+
+/// What a path of a tree is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A folder.
+    Folder,
+    /// A symbolic link, as it is written; never followed while reading.
+    Link {
+        /// What it says.
+        target: String,
+    },
+    /// A socket, pipe or device.
+    Other,
+}
+
+/// Where a path leads once the links on its way are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// To this path of the tree.
+    Inside(String),
+    /// To nothing.
+    Missing,
+    /// Out of the tree, or in circles.
+    Outside,
+}
+
+/// A listing. Paths are relative, with `/` between names; the tree itself is the empty path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    entries: BTreeMap<String, Kind>,
+    texts: BTreeMap<String, String>,
+    /// What was left out, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// So many links are followed on the way to one path.
+const MAX_LINKS: usize = 16;
+
+impl Tree {
+    /// A tree of files with their content; their folders come by themselves. A path that ends in `/` is a folder, a
+    /// content that starts with `-> ` a link.
+    pub fn of(files: &[(&str, &str)]) -> Self {
+        let mut tree = Self::default();
+        for (path, content) in files {
+            match (path.strip_suffix('/'), content.strip_prefix("-> ")) {
+                (Some(folder), _) => tree.insert(folder, Kind::Folder),
+                (None, Some(target)) => tree.insert(path, Kind::Link { target: target.to_owned() }),
+                (None, None) => tree.insert_file(path, content),
+            }
+        }
+        tree
+    }
+
+    /// Adds a file with its content.
+    pub fn insert_file(&mut self, path: &str, content: &str) {
+        self.insert(path, Kind::File { size: content.len() as u64 });
+        self.texts.insert(path.to_owned(), content.to_owned());
+    }
+
+    fn insert(&mut self, path: &str, kind: Kind) {
+        if path.is_empty() {
+            return;
+        }
+        let mut folder = path;
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            self.entries.entry(parent.to_owned()).or_insert(Kind::Folder);
+            folder = parent;
+        }
+        self.entries.insert(path.to_owned(), kind);
+    }
+
+    /// What `path` is, itself, without following a link.
+    pub fn kind(&self, path: &str) -> Option<&Kind> {
+        if path.is_empty() { Some(&Kind::Folder) } else { self.entries.get(path) }
+    }
+
+    /// The content of a file that matters, links followed.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        match self.resolve(path) {
+            Resolved::Inside(path) => self.texts.get(&path).map(String::as_str),
+            Resolved::Missing | Resolved::Outside => None,
+        }
+    }
+
+    /// Whether `path` is a folder, links followed.
+    pub fn is_folder(&self, path: &str) -> bool {
+        matches!(self.resolve(path), Resolved::Inside(path) if self.kind(&path) == Some(&Kind::Folder))
+    }
+
+    /// Whether `path` is a file, links followed.
+    pub fn is_file(&self, path: &str) -> bool {
+        matches!(self.resolve(path), Resolved::Inside(path) if matches!(self.kind(&path), Some(Kind::File { .. })))
+    }
+
+    /// Where `path` leads.
+    pub fn resolve(&self, path: &str) -> Resolved {
+        let mut todo: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut at = String::new();
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            match name.as_str() {
+                "" | "." => continue,
+                ".." if at.is_empty() => return Resolved::Outside,
+                ".." => {
+                    at = paths::parent(&at).to_owned();
+                    continue;
+                }
+                _ => {}
+            }
+            let next = paths::join(&at, &name);
+            match self.entries.get(&next) {
+                None => return Resolved::Missing,
+                Some(Kind::Link { target }) => {
+                    links += 1;
+                    if links > MAX_LINKS || target.starts_with('/') {
+                        return Resolved::Outside;
+                    }
+                    todo.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Some(_) => at = next,
+            }
+        }
+        Resolved::Inside(at)
+    }
+
+    /// Everything below `folder`, itself not included, in order.
+    pub fn below(&self, folder: &str) -> impl Iterator<Item = (&str, &Kind)> + use<'_> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        self.entries
+            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+            .map(|(path, kind)| (path.as_str(), kind))
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+    }
+
+    /// Whether a file whose name `wanted` says yes to is anywhere below `folder`, which may be a link.
+    pub fn holds(&self, folder: &str, wanted: impl Fn(&str) -> bool) -> bool {
+        let Resolved::Inside(folder) = self.resolve(folder) else { return false };
+        self.below(&folder).any(|(path, kind)| !matches!(kind, Kind::Folder | Kind::Other) && wanted(paths::name(path)))
+    }
+
+    /// The tree itself and its folders, as deep as `depth` names, without links.
+    pub fn folders(&self, below: &str, depth: usize) -> Vec<String> {
+        std::iter::once(below.to_owned())
+            .chain(
+                self.below(below)
+                    .filter(|(path, kind)| **kind == Kind::Folder && paths::depth_below(path, below) <= depth)
+                    .map(|(path, _)| path.to_owned()),
+            )
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_followed_inside_and_never_out() {
+        let tree = Tree::of(&[
+            ("site/dist/index.html", "hi"),
+            ("pb_public", "-> site/dist"),
+            ("out", "-> ../elsewhere"),
+            ("absolute", "-> /etc"),
+            ("circle", "-> circle"),
+            ("site/back", "-> ../pb_public"),
+        ]);
+        assert_eq!(tree.resolve("pb_public/index.html"), Resolved::Inside("site/dist/index.html".to_owned()));
+        assert_eq!(tree.resolve("site/back"), Resolved::Inside("site/dist".to_owned()));
+        assert!(tree.is_file("pb_public/index.html") && tree.is_folder("site/back"));
+        for path in ["out", "absolute", "circle", "../x", "site/../../x"] {
+            assert_eq!(tree.resolve(path), Resolved::Outside, "{path}");
+        }
+        assert_eq!(tree.resolve("nothing"), Resolved::Missing);
+        assert_eq!(tree.text("pb_public/index.html"), Some("hi"));
+    }
+
+    #[test]
+    fn what_is_below_a_folder_is_not_what_only_starts_like_it() {
+        let tree = Tree::of(&[("a/x", ""), ("a-b/y", ""), ("a/b/z", ""), ("aa", "")]);
+        assert_eq!(tree.below("a").map(|(path, _)| path).collect::<Vec<_>>(), ["a/b", "a/b/z", "a/x"]);
+        assert_eq!(tree.folders("", 1), ["", "a", "a-b"]);
+        assert_eq!(tree.folders("a", 1), ["a", "a/b"]);
+    }
+}
