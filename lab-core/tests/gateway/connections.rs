@@ -146,6 +146,40 @@ async fn a_safe_request_that_crossed_a_close_is_sent_again() {
     assert_eq!(requests.load(Ordering::SeqCst), 3);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn visitors_do_not_notice_that_an_app_was_killed_and_started_again() {
+    let (running, mut app) = Running::with_app(GatewaySettings::default()).await;
+    let (port, address, answered) = (app.port(), running.address, Arc::new(AtomicUsize::new(0)));
+    let mut visitors = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let answered = answered.clone();
+        visitors.spawn(async move {
+            let mut visitor = Visitor::connect(address).await;
+            loop {
+                assert_eq!(visitor.get(A, "/").await.unwrap(), (StatusCode::OK, "a".to_owned()));
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    for _ in 0..10 {
+        let before = answered.load(Ordering::Relaxed);
+        while answered.load(Ordering::Relaxed) < before + 50 {
+            assert!(visitors.try_join_next().is_none(), "a visitor noticed");
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        app.kill().await;
+        app = TestApp::start_on("a", port).await;
+    }
+    visitors.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_safe_request_is_repeated_only_once() {
+    let (running, app) = Running::with_app(GatewaySettings::default()).await;
+    assert_eq!(Visitor::once(running.address, A, "/cut").await.0, StatusCode::BAD_GATEWAY);
+    assert_eq!(app.seen().len(), 2);
+}
+
 #[tokio::test]
 async fn connections_to_apps_close_when_idle_for_too_long() {
     let mut settings = GatewaySettings::default();

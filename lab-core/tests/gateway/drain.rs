@@ -14,12 +14,13 @@ use lab_core::{
     testing::http::{TestApp, Visitor, read_all},
 };
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::running::{A, LONG, Running};
+use super::running::{A, LONG, Running, read_head};
 
 #[tokio::test]
 async fn event_streams_end_in_good_order() {
@@ -78,6 +79,26 @@ async fn a_request_that_takes_longer_than_the_drain_is_cut() {
     }
     assert_eq!(running.stop().await, Drained { cut: 1 });
     assert!(timeout(LONG, hang).await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn everything_ends_with_the_future() {
+    let (mut running, app) = Running::with_app(GatewaySettings::default()).await;
+    let mut socket = TcpStream::connect(running.address).await.unwrap();
+    let handshake = format!("GET /ws HTTP/1.1\r\nhost: {A}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    socket.write_all(handshake.as_bytes()).await.unwrap();
+    assert!(read_head(&mut socket).await.starts_with("HTTP/1.1 101"));
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    let mut visitor = Visitor::connect(running.address).await;
+    let hang = tokio::spawn(async move { visitor.get(A, "/hang").await });
+    while app.seen().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    running.abort().await;
+    assert!(timeout(LONG, hang).await.unwrap().unwrap().is_err());
+    for socket in [&mut socket, &mut silent] {
+        assert_eq!(timeout(LONG, socket.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    }
 }
 
 #[tokio::test]

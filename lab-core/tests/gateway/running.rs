@@ -60,6 +60,12 @@ impl Running {
         timeout(LONG, &mut self.task).await.unwrap().unwrap()
     }
 
+    /// Drops the future of `serve`.
+    pub(crate) async fn abort(&mut self) {
+        self.task.abort();
+        assert!((&mut self.task).await.unwrap_err().is_cancelled());
+    }
+
     /// Sends bytes as they are, and reads until the gateway closes.
     pub(crate) async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();

@@ -57,14 +57,14 @@ async fn send(
     let repeatable =
         matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && request.body().is_end_stream();
     let upgrade = super::headers::wants_websocket(request.headers());
-    let mut idle = true;
+    let (mut idle, mut repeated) = (true, false);
     for _ in 0..ATTEMPTS {
         let pooled = if idle { upstream.idle(!repeatable) } else { None };
         let mut lease = match pooled {
             Some(lease) => lease,
             None => connect(inner, host, &mut upstream).await?,
         };
-        let spare = (repeatable && lease.reused).then(|| copy(&request));
+        let spare = (repeatable && !repeated).then(|| copy(&request));
         // hyper needs a moment to begin with a new connection
         if lease.sender.ready().await.is_err() {
             idle = false;
@@ -78,8 +78,11 @@ async fn send(
                 idle = false;
                 request = match (e.take_message(), spare) {
                     (Some(unsent), _) => unsent,
-                    (None, Some(spare)) => spare,
-                    (None, None) => {
+                    (None, Some(spare)) if !e.error().is_parse() => {
+                        repeated = true;
+                        spare
+                    }
+                    _ => {
                         tracing::debug!(host, error = %e.error(), "the app broke off");
                         return Err(Refusal::Cut);
                     }

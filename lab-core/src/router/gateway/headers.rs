@@ -1,7 +1,7 @@
 //! What happens to headers on their way through.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
 };
 
@@ -57,7 +57,7 @@ pub(super) fn set_websocket(headers: &mut HeaderMap) {
 }
 
 /// Makes a visitor's headers those for the app, except for the forwarding ones.
-pub(super) fn prepare_request(headers: &mut HeaderMap, authority: &str) {
+pub(super) fn prepare_request(headers: &mut HeaderMap, authority: &str, version: Version) {
     let trailers = has_token(headers, TE, "trailers");
     strip_hop_by_hop(headers);
     if trailers {
@@ -69,7 +69,13 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, authority: &str) {
         headers.insert(HOST, host);
     }
     join_cookies(headers);
-    headers.append(VIA, HeaderValue::from_static("1.1 lab"));
+    // RFC 9110 7.6.3: the protocol that it came by
+    let via = match version {
+        Version::HTTP_10 => "1.0 lab",
+        Version::HTTP_2 => "2.0 lab",
+        _ => "1.1 lab",
+    };
+    headers.append(VIA, HeaderValue::from_static(via));
 }
 
 /// HTTP/2 may split cookies over several lines; HTTP/1.1 must get one (RFC 9113 8.2.3).
@@ -119,17 +125,17 @@ mod tests {
     #[test]
     fn te_passes_only_as_trailers() {
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, "a.example");
+        prepare_request(&mut headers, "a.example", Version::HTTP_11);
         assert_eq!(headers[TE], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, "a.example");
+        prepare_request(&mut headers, "a.example", Version::HTTP_11);
         assert!(!headers.contains_key(TE));
     }
 
     #[test]
     fn split_cookies_are_joined() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        prepare_request(&mut headers, "a.example");
+        prepare_request(&mut headers, "a.example", Version::HTTP_11);
         assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
     }
 
@@ -205,7 +211,7 @@ mod tests {
             let mut after = headers;
             let visitor = Visitor { peer: [192, 0, 2, 1].into(), trusted: &[], scheme: Scheme::Http };
             let forwarded = visitor.read(&after, "a.example:8080", Some(8080));
-            prepare_request(&mut after, "a.example:8080");
+            prepare_request(&mut after, "a.example:8080", Version::HTTP_11);
             set_forwarded(&mut after, &forwarded);
             let lines = |name: &str| after.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
             prop_assert_eq!(lines("x-forwarded-for"), ["192.0.2.1"]);

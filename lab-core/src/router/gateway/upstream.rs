@@ -9,8 +9,9 @@
 //!
 //! # What is sent twice
 //! - A request that hyper gives back because it never wrote it: always safe (`forward`).
-//! - A request that may have been written is repeated only if it is safe by method (RFC 9110 9.2.1), has no body, and went
-//!   over a connection that was used before, where a close by the app can cross it (RFC 9112 9.3.1).
+//! - A request that may have been written is repeated, once, if it is safe by method (RFC 9110 9.2.1 and 9.2.2) and has no
+//!   body: over a kept connection a close by the app may have crossed it (RFC 9112 9.3.1), over any the app may have been
+//!   killed, and it will be back in a moment.
 //! - All others look at the socket before they use it, and fail with 502 if the app goes away after that.
 
 use std::{
@@ -85,8 +86,6 @@ pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
     socket: AppSocket,
     upstream: Arc<Upstream>,
-    /// Whether it has carried a request before.
-    pub(super) reused: bool,
 }
 
 impl Upstream {
@@ -107,13 +106,13 @@ impl Upstream {
     /// An open connection that is ready. With `look`, one whose socket was looked at.
     pub(super) fn idle(self: &Arc<Self>, look: bool) -> Option<Lease> {
         let mut state = self.state();
-        state.idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.shared.timeouts.idle);
+        self.drop_old(&mut state.idle);
         loop {
             // hyper may need a moment after an answer until the connection takes the next request
             let ready = state.idle.iter().rposition(|idle| idle.sender.is_ready())?;
             let Idle { sender, socket, .. } = state.idle.remove(ready);
             if !look || socket.is_quiet() {
-                return Some(Lease { sender, socket, upstream: self.clone(), reused: true });
+                return Some(Lease { sender, socket, upstream: self.clone() });
             }
         }
     }
@@ -143,7 +142,7 @@ impl Upstream {
             // its end shows in the sender and in what is read from it
             let _ = connection.with_upgrades().await;
         });
-        Ok(Lease { sender, socket, upstream: self.clone(), reused: false })
+        Ok(Lease { sender, socket, upstream: self.clone() })
     }
 
     fn note(&self, refused: bool) {
@@ -175,10 +174,15 @@ impl Upstream {
     /// Closes the connections that are idle for too long.
     pub(super) fn close_old(&self) {
         let mut state = self.state();
-        state.idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < self.shared.timeouts.idle);
+        self.drop_old(&mut state.idle);
         if state.idle.is_empty() {
             state.idle.shrink_to_fit();
         }
+    }
+
+    fn drop_old(&self, idle: &mut Vec<Idle>) {
+        let now = Instant::now();
+        idle.retain(|idle| !idle.sender.is_closed() && now - idle.since < self.shared.timeouts.idle);
     }
 
     /// Closes all connections that are idle.
@@ -190,7 +194,7 @@ impl Upstream {
 impl Lease {
     /// Keeps the connection for the next request. The answer must have been read to its end.
     pub(super) fn give_back(self) {
-        let Self { sender, socket, upstream, .. } = self;
+        let Self { sender, socket, upstream } = self;
         if sender.is_closed() {
             return;
         }
