@@ -9,6 +9,9 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
+pub mod pocketbase;
+pub mod source;
+
 /// A backend under test, and what must live as long as it does (a temporary folder, a server).
 pub struct Subject<T: ?Sized> {
     /// The backend.

@@ -85,9 +85,8 @@ impl Cache {
     /// the commits of another's.
     pub(super) fn name_of(url: &GitUrl) -> String {
         let digest = Sha256::digest(url.as_str().as_bytes());
-        let mut name = format!("{digest:x}");
-        name.truncate(16);
-        name + ".git"
+        let short = digest.iter().take(8).fold(0, |number: u64, byte| (number << 8) | u64::from(*byte));
+        format!("{short:016x}.git")
     }
 
     /// Opens or makes a bare repository.
