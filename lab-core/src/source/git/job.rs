@@ -125,7 +125,7 @@ impl Job {
 
     fn attempt(&self, origin: &Origin, cache: &Cache) -> Result<Checkout, SourceError> {
         let want = self.request.reference.clone().map_or(Want::Head, Want::Named);
-        let (repository, found) = self.bring(origin, want, cache)?;
+        let (repository, found) = self.bring(origin, &want, cache)?;
         let commit = describe(origin, &repository, found.commit, found.name)?;
         let mut plan = Plan::new(self.max_bytes());
         submodule::plan_all(self, origin, repository, found.commit, cache, &mut plan)?;
@@ -139,16 +139,16 @@ impl Job {
     pub(super) fn bring(
         &self,
         origin: &Origin,
-        want: Want,
+        want: &Want,
         cache: &Cache,
     ) -> Result<(git2::Repository, remote::Found), SourceError> {
         if origin.url.transport() == Transport::Local {
-            return local::open(self, origin, &want);
+            return local::open(self, origin, want);
         }
         let name = Cache::name_of(&origin.url);
         let repository = cache.repository(&name).map_err(|e| origin.refuse(self, &e))?;
         self.used.borrow_mut().push(name);
-        let found = remote::bring(self, origin, &repository, &want)?;
+        let found = remote::bring(self, origin, &repository, want)?;
         Ok((repository, found))
     }
 

@@ -57,7 +57,7 @@ pub(super) fn plan_all(
             }
             let child = Origin::submodule(url, &gitlink.path);
             job.log(&format!("Fetching the submodule {} from {}", escape(&gitlink.path, 200), child.url));
-            let brought = job.bring(&child, Want::Exactly(gitlink.commit), cache);
+            let brought = job.bring(&child, &Want::Exactly(gitlink.commit), cache);
             let (repository, found) = brought.inspect_err(|_| origin.adopt(&child))?;
             let prefix = gitlink.path;
             waiting.push_back(Waiting { origin: child, repository, commit: found.commit, prefix, depth: depth + 1 });

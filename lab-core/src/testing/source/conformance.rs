@@ -1,4 +1,5 @@
 //! What every [`Source`] does, one function a line of its contract.
+#![expect(clippy::missing_panics_doc, reason = "a behaviour that is not met panics: that is what a test is")]
 
 use std::{
     fmt, fs,
@@ -24,7 +25,8 @@ use crate::{
 pub trait SourceFixture: fmt::Debug + Send + Sync + 'static {
     /// The source.
     fn source(&self) -> &dyn Source;
-    /// Makes a repository whose branch `main` and HEAD hold `commits`, the last one on top.
+    /// Makes or replaces the one repository of the fixture, always at the same address: its branch `main` and HEAD hold
+    /// `commits`, the last one on top. The same commits have the same hashes.
     fn publish(&self, commits: &[FakeCommit]) -> GitUrl;
     /// The address of a server that takes connections and then says nothing, until the fixture ends.
     fn silent(&self) -> GitUrl;
