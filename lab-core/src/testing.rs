@@ -10,17 +10,17 @@
 #![expect(clippy::missing_panics_doc, reason = "a check fails by panicking")]
 #![allow(clippy::wildcard_imports, reason = "a suite's behaviours see what its file sees")]
 
+pub mod health;
+pub mod http;
 pub mod pocketbase;
 pub mod ports;
 pub mod registry;
+pub mod router;
+pub mod router_traffic;
+pub mod source;
 pub mod supervisor;
 
 use std::{any::Any, fmt, sync::Arc};
-
-pub mod health;
-pub mod http;
-pub mod router;
-pub mod router_traffic;
 
 /// A backend under test, and what must live as long as it does (a temporary folder, a server).
 pub struct Subject<T: ?Sized> {

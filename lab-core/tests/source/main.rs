@@ -1,0 +1,13 @@
+//! `GitSource` and the fakes against real repositories: on the disk, over `git://` with git's own daemon, over HTTP with
+//! git's own CGI program, and servers that are silent, redirect or lie.
+#![cfg(feature = "testing")]
+
+mod bench;
+mod conformance;
+mod hostile;
+mod http;
+mod limits;
+mod references;
+mod repo;
+mod servers;
+mod submodules;
