@@ -164,7 +164,7 @@ async fn an_answer_that_comes_before_the_upload_is_through_reaches_the_visitor()
             let head = format!("POST / HTTP/1.1\r\nhost: {A}\r\ncontent-length: 100000000\r\n\r\n");
             write.write_all(head.as_bytes()).await.unwrap();
             while write.write_all(&[0; 10_000]).await.is_ok() {}
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let mut answer = Vec::new();
         let answered = async {

@@ -268,11 +268,11 @@ mod tests {
         upstream.note(true);
         assert!(upstream.wait_for_comeback(0).await);
         let now = Instant::now();
-        upstream.state().refusing = Some(Refusing { since: now - Duration::from_secs(3), last: now });
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        upstream.state().refusing = Some(Refusing { since: ago(3), last: now });
         assert!(!upstream.wait_for_comeback(0).await);
         // after a while without requests it may be something else
-        upstream.state().refusing =
-            Some(Refusing { since: now - Duration::from_secs(30), last: now - Duration::from_secs(20) });
+        upstream.state().refusing = Some(Refusing { since: ago(30), last: ago(20) });
         upstream.note(true);
         assert!(upstream.wait_for_comeback(0).await);
     }
