@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     BuildError,
-    lab_toml::{self, Section, ServerKind, Stated},
+    lab_toml::{self, ServerKind, Stated},
     plan::{BuildPlan, Server},
     tree::{Resolved, Tree, paths},
 };
@@ -141,11 +141,6 @@ impl Scope<'_> {
             Resolved::Outside => Err(wrong("leads out of the repository")),
         }
     }
-
-    /// What a section of `lab.toml` says: nothing, "no such thing", or a value.
-    fn stated<'s, T>(section: Option<&'s Section<T>>) -> Option<Option<&'s T>> {
-        section.map(Section::on)
-    }
 }
 
 fn server(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Result<Server, BuildError> {
@@ -161,4 +156,4 @@ fn path(text: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -195,4 +195,4 @@ impl Stated {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

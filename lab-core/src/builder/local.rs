@@ -104,4 +104,4 @@ impl Builder for LocalBuilder {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

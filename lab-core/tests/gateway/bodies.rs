@@ -144,3 +144,38 @@ async fn a_slow_reader_holds_the_app_back() {
     assert!(written.load(Ordering::Relaxed) < 100_000_000, "{written:?}");
     drop(response);
 }
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_upload_is_through_reaches_the_visitor() {
+    // what Go does: answer, close its own direction, and the whole connection somewhat later
+    let (port, _app) = raw_app(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 413 x\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo big").await.unwrap();
+        stream.shutdown().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    })
+    .await;
+    let running = Running::start(GatewaySettings::default()).await;
+    running.lead(Target::Port(port)).await;
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let upload = async {
+            let head = format!("POST / HTTP/1.1\r\nhost: {A}\r\ncontent-length: 100000000\r\n\r\n");
+            write.write_all(head.as_bytes()).await.unwrap();
+            while write.write_all(&[0; 10_000]).await.is_ok() {}
+            std::future::pending::<()>().await;
+        };
+        let mut answer = Vec::new();
+        let answered = async {
+            while !answer.ends_with(b"too big") {
+                assert_ne!(read.read_buf(&mut answer).await.unwrap(), 0, "closed without the answer");
+            }
+        };
+        tokio::select! {
+            done = timeout(LONG, answered) => done.unwrap(),
+            () = upload => {}
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 413"));
+    }
+}

@@ -80,10 +80,13 @@ async fn post_soon(running: &Running) -> tokio::task::JoinHandle<StatusCode> {
     let mut visitor = Visitor::connect(running.address).await;
     // the connection is known to the gateway when this was answered
     assert_eq!(visitor.get("nobody.test", "/").await.unwrap().0, StatusCode::NOT_FOUND);
-    tokio::spawn(async move {
+    let waiting = tokio::spawn(async move {
         let request = Request::post("/").header(header::HOST, A).body(Full::<Bytes>::from("x")).unwrap();
         visitor.send(request).await.unwrap().status()
-    })
+    });
+    // time to be refused at least once; without it the test would pass as well, and show less
+    tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    waiting
 }
 
 #[tokio::test]

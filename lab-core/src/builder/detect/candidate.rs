@@ -29,6 +29,7 @@ pub(super) struct Candidate {
 }
 
 /// What speaks for a candidate, the weightiest first: the order of the fields is the order of the comparison.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent point of a comparison")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// It is not in a folder such as `examples`.

@@ -15,9 +15,9 @@ pub(super) struct Folders {
 /// often has its own folder, beside these).
 pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate) -> Result<Folders, BuildError> {
     let toml = &scope.stated.toml;
-    let one = |section: &Option<Section<FolderSection>>, name: &str| match Scope::stated(section.as_ref()) {
-        Some(None) => Ok(None),
-        Some(Some(folder)) => scope.stated_folder(&folder.path).map(Some),
+    let one = |section: &Option<Section<FolderSection>>, name: &str| match section {
+        Some(Section::Off) => Ok(None),
+        Some(Section::On(folder)) => scope.stated_folder(&folder.path).map(Some),
         None => detected(scope, chosen, name),
     };
     Ok(Folders {

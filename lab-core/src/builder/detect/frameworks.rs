@@ -33,7 +33,7 @@ pub(super) fn judge(scope: &Scope<'_>, package: &Package) -> Option<(&'static st
     Some((framework.name, (framework.verdict)(scope, package)))
 }
 
-/// What builds on others stands before them: SvelteKit uses Vite too.
+/// What builds on others stands before them: `SvelteKit` uses Vite too.
 const FRAMEWORKS: &[Framework] = &[
     Framework { name: "Next.js", dependency: "next", verdict: next },
     Framework { name: "Nuxt", dependency: "nuxt", verdict: nuxt },

@@ -9,7 +9,7 @@ use super::{
     paths,
 };
 use crate::builder::{
-    lab_toml::{FrontendSection, ServerKind},
+    lab_toml::{FrontendSection, Section, ServerKind},
     plan::Frontend,
 };
 
@@ -44,15 +44,11 @@ pub(super) fn find(
     public: Option<&str>,
     reasons: &mut Vec<String>,
 ) -> Result<Option<Frontend>, BuildError> {
-    let section = match Scope::stated(scope.stated.toml.frontend.as_ref()) {
-        Some(None) => return Ok(None),
-        Some(Some(section)) => Some(section),
-        None => None,
-    };
-    if let Some(section) = section {
-        return stated(scope, chosen, section, reasons).map(Some);
+    match &scope.stated.toml.frontend {
+        Some(Section::Off) => Ok(None),
+        Some(Section::On(section)) => stated(scope, chosen, section, reasons).map(Some),
+        None => Ok(detected(scope, chosen, public, reasons)),
     }
-    Ok(detected(scope, chosen, public, reasons))
 }
 
 fn detected(
@@ -210,13 +206,11 @@ fn stated(
 ) -> Result<Frontend, BuildError> {
     let file = scope.stated.path();
     let invalid = |reason: String| BuildError::Invalid { what: format!("`{file}`, `frontend`"), reason };
-    let folder = match &section.directory {
-        Some(directory) => scope.stated_folder(directory)?,
-        None => {
-            let found = best(scope, chosen, reasons)
-                .ok_or_else(|| invalid("needs a `directory`: none was found".to_owned()))?;
-            found.package.folder
-        }
+    let folder = if let Some(directory) = &section.directory {
+        scope.stated_folder(directory)?
+    } else {
+        let found = best(scope, chosen, reasons);
+        found.ok_or_else(|| invalid("needs a `directory`: none was found".to_owned()))?.package.folder
     };
     let package = Package::read(scope, &folder);
     let verdict = package.as_ref().and_then(|package| frameworks::judge(scope, package));

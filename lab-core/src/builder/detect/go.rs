@@ -66,7 +66,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>)
 fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<String, BuildError> {
     let all = mains(scope, module);
     let cmd = paths::join(module, "cmd");
-    let ways: [(&str, &dyn Fn(&str, bool) -> bool); 4] = [
+    let ways: [Way<'_>; 4] = [
         ("at the module's root", &|folder, _| folder == module),
         ("the only main package that uses PocketBase", &|_, uses| uses),
         ("the only main package in `cmd`", &|folder, _| paths::is_below(folder, &cmd)),
@@ -93,6 +93,9 @@ fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<St
     );
     Err(BuildError::Invalid { what, reason })
 }
+
+/// Why a main package is the one, and whether one fits, by its folder and whether it uses PocketBase.
+type Way<'a> = (&'static str, &'a dyn Fn(&str, bool) -> bool);
 
 /// The folders with a main package, and whether each names PocketBase.
 fn mains(scope: &Scope<'_>, module: &str) -> Vec<(String, bool)> {
@@ -122,9 +125,13 @@ fn mains(scope: &Scope<'_>, module: &str) -> Vec<(String, bool)> {
 pub(super) fn go_files<'a>(scope: &'a Scope<'_>, folder: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let depth = paths::depth(folder) + 1;
     scope.tree.below(folder).filter_map(move |(path, _)| {
-        let counts = path.ends_with(".go") && !path.ends_with("_test.go") && paths::depth(path) == depth;
+        let counts = go_file(path) && !path.ends_with("_test.go") && paths::depth(path) == depth;
         counts.then(|| scope.tree.text(path).map(|text| (path, text)))?
     })
+}
+
+fn go_file(path: &str) -> bool {
+    path.strip_suffix(".go").is_some()
 }
 
 /// Whether a Go file is of a main package that a build takes.

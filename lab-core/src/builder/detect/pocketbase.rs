@@ -13,8 +13,11 @@ pub(super) const RULE: Rule = Rule {
     find,
 };
 
+/// A folder, and which files in it count.
+type Folder = (&'static str, fn(&str) -> bool);
+
 /// PocketBase's own folders, and what makes each more than an empty one.
-const FOLDERS: &[(&str, fn(&str) -> bool)] =
+const FOLDERS: &[Folder] =
     &[("pb_hooks", is_hook), ("pb_migrations", is_migration), (PUBLIC, |name| name != ".gitkeep")];
 
 const PUBLIC: &str = "pb_public";

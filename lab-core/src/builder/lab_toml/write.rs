@@ -16,7 +16,7 @@ impl BuildPlan {
         let toml = LabToml {
             root: None,
             pocketbase,
-            server: Some(ServerSection { args: all(&self.args, |arg| Flag::new(arg))?, ..server }),
+            server: Some(ServerSection { args: all(&self.args, Flag::new)?, ..server }),
             frontend: Some(match &self.frontend {
                 Some(frontend) => Section::On(frontend.stated()?),
                 None => Section::Off,
@@ -28,7 +28,7 @@ impl BuildPlan {
                 path: Some(HealthPath::new(&self.health.path)?),
                 timeout: Some(Seconds(self.health.timeout_secs)),
             }),
-            env: Some(EnvSection { required: all(&self.required_env, |name| EnvName::new(name))? }),
+            env: Some(EnvSection { required: all(&self.required_env, EnvName::new)? }),
         };
         toml::to_string(&toml).map_err(|error| error.to_string())
     }
@@ -47,7 +47,7 @@ impl Server {
                     kind: Some(ServerKind::Go),
                     module: Some(path(module)?),
                     package: Some(path(package)?),
-                    tags: Some(all(tags, |tag| Tag::new(tag))?),
+                    tags: Some(all(tags, Tag::new)?),
                     args: Vec::new(),
                 },
             ),
@@ -86,6 +86,6 @@ fn path(path: impl AsRef<std::path::Path>) -> Result<Spanned<RepoPath>, String> 
     Ok(Spanned::new(0..0, stated))
 }
 
-fn all<T>(texts: &[String], check: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+fn all<T>(texts: &[String], check: fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     texts.iter().map(|text| check(text)).collect()
 }

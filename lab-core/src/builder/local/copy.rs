@@ -60,7 +60,7 @@ impl Copy<'_> {
         } else if meta.is_file() {
             file(from, to)
         } else {
-            self.log.say(&format!("left out: `{}` is neither a file nor a folder", self.shown(from)));
+            self.leave_out(from, "is neither a file nor a folder");
             Ok(())
         }
     }
@@ -69,8 +69,14 @@ impl Copy<'_> {
         let parent = from.parent().unwrap_or(top);
         let real = match from.canonicalize() {
             Ok(real) if real.starts_with(self.checkout) && !is_git(&real, self.checkout) => real,
-            Ok(_) => return self.leave_out(from, "is a link that leads out of the repository"),
-            Err(_) => return self.leave_out(from, "is a link that leads to nothing"),
+            Ok(_) => {
+                self.leave_out(from, "is a link that leads out of the repository");
+                return Ok(());
+            }
+            Err(_) => {
+                self.leave_out(from, "is a link that leads to nothing");
+                return Ok(());
+            }
         };
         if real.starts_with(top) {
             // said anew from the real places: a chain of links cannot lead elsewhere in the release
@@ -78,18 +84,21 @@ impl Copy<'_> {
             return clear(to, false).and_then(|()| symlink(target, to)).map_err(failed("create", to));
         }
         if parent.starts_with(&real) {
-            return self.leave_out(from, "is a link to a folder that it is in");
+            self.leave_out(from, "is a link to a folder that it is in");
+            return Ok(());
         }
         match real.symlink_metadata().map_err(failed("read", &real))? {
             meta if meta.is_dir() => self.contents(&real, &real, to, depth + 1),
             meta if meta.is_file() => file(&real, to),
-            _ => self.leave_out(from, "is a link to neither a file nor a folder"),
+            _ => {
+                self.leave_out(from, "is a link to neither a file nor a folder");
+                Ok(())
+            }
         }
     }
 
-    fn leave_out(&self, path: &Path, why: &str) -> Result<(), BuildError> {
+    fn leave_out(&self, path: &Path, why: &str) {
         self.log.say(&format!("left out: `{}` {why}", self.shown(path)));
-        Ok(())
     }
 
     fn shown(&self, path: &Path) -> String {

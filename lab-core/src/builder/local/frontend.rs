@@ -26,16 +26,12 @@ pub(super) fn output(checkout: &Checkout, frontend: &Frontend, log: &Log) -> Res
         log.say(&format!("the build did not make `{}`: `{}` is taken instead", said.display(), usual.display()));
         return Ok(Some(found));
     }
-    match usual(checkout, &frontend.directory)? {
-        Some((usual, found)) => {
-            log.say(&format!("`{}` is served as `pb_public`", usual.display()));
-            Ok(Some(found))
-        }
-        None => {
-            log.say("the frontend's build made none of the usual folders with an `index.html`: deployed without it");
-            Ok(None)
-        }
+    if let Some((usual, found)) = usual(checkout, &frontend.directory)? {
+        log.say(&format!("`{}` is served as `pb_public`", usual.display()));
+        return Ok(Some(found));
     }
+    log.say("the frontend's build made none of the usual folders with an `index.html`: deployed without it");
+    Ok(None)
 }
 
 /// The first usual folder with a page in it, or one of its folders with one (Angular: `dist/<name>/browser`).

@@ -97,11 +97,11 @@ fn is_member(pid: i32, leader: Pid, marker: &[u8]) -> bool {
     if matches!(state, 'Z' | 'X') {
         return false;
     }
-    let marked = || {
+    let inherits = || {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|variable| variable == marker)
     };
-    group == leader.as_raw() || marked()
+    group == leader.as_raw() || inherits()
 }
 
 /// The state and the process group in `/proc/<pid>/stat`, after the name, which may hold anything.

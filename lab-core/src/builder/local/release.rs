@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -118,7 +118,8 @@ impl Build {
     async fn go(&self, module: &Path, package: &str, tags: &[String]) -> Result<(), BuildError> {
         let directory = self.checkout.folder(module)?;
         let output = std::path::absolute(self.job.output.join("app"));
-        let output = output.map_err(|source| self.failed("create", &self.job.output, source))?;
+        let output =
+            output.map_err(|source| BuildError::Io { action: "create", path: self.job.output.clone(), source })?;
         self.command(&Server::go_build(package, tags, &output), &directory, self.env.clone()).await
     }
 
@@ -187,10 +188,6 @@ impl Build {
             stop.check()
         };
         joined(tokio::task::spawn_blocking(work).await, "copy", &self.job.output)?
-    }
-
-    fn failed(&self, action: &'static str, path: &Path, source: io::Error) -> BuildError {
-        BuildError::Io { action, path: path.to_owned(), source }
     }
 }
 

