@@ -5,5 +5,7 @@
 mod deploy;
 mod fakes;
 mod faults;
+mod parts;
+mod real;
 mod recovery;
 mod world;

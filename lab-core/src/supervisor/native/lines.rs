@@ -3,6 +3,9 @@
 /// The longest line, in bytes; the rest of a longer one becomes further lines.
 const MAX_LINE: usize = 8 << 10;
 
+/// PocketBase 0.23 spells it `pbinstal`, later versions `pbinstall`.
+const SECRET_LINK: &str = "pbinstal";
+
 /// What stands in for a line with the link that PocketBase prints on its first start, which holds a superuser's token.
 const REPLACED: &str = "(the link to create the first superuser is left out: use `lab superuser <app> <email>`)";
 
@@ -49,7 +52,7 @@ impl Lines {
     fn push(&mut self, raw: &[u8], is_end: bool, lines: &mut Vec<String>) {
         let was_hiding = std::mem::replace(&mut self.is_hiding, false);
         let text = clean(raw);
-        if text.contains("pbinstall") {
+        if text.contains(SECRET_LINK) {
             self.is_hiding = !is_end;
             lines.push(REPLACED.to_owned());
         } else if was_hiding {

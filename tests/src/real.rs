@@ -1,0 +1,308 @@
+//! The whole path over real parts, as a program that embeds `lab-core` has it: git, PocketBase, processes, the gateway.
+
+use std::{sync::Arc, time::Duration};
+
+use lab_core::{
+    AppName, Backends, DeployRequest, GitUrl, Lab, LabSettings, UrlPolicy,
+    builder::local::{LocalBuilder, LocalBuilderSettings},
+    deploy::{DeployState, Deployment},
+    health::http::HttpProbe,
+    layout::DataDir,
+    pocketbase::{LocalBinaries, PocketBaseStore},
+    ports::file::FilePorts,
+    registry::file::FileRegistry,
+    router::gateway::{Gateway, GatewaySettings},
+    source::git::{GitSettings, GitSource},
+    supervisor::native::{NativeSettings, NativeSupervisor},
+    testing::ports::{Lease, leased_range},
+};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    parts::{Repository, Visitor, folder, pocketbase},
+    world::{finished, name},
+};
+
+/// A lab over real parts; everything it started ends with it.
+struct Real {
+    lab: Lab,
+    supervisor: Arc<NativeSupervisor>,
+    gateway_port: u16,
+    stop: CancellationToken,
+    dir: tempfile::TempDir,
+    _lease: Lease,
+}
+
+impl Real {
+    async fn open() -> Self {
+        let dir = folder();
+        let data = DataDir::new(dir.path());
+        let (range, lease) = leased_range();
+        let store = PocketBaseStore::new(data.pocketbase(), Arc::new(LocalBinaries::new(pocketbase())));
+        let mut building = LocalBuilderSettings::new(data.build_cache(), std::env::var("PATH").unwrap());
+        for variable in ["GOPROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+            if let Ok(value) = std::env::var(variable) {
+                building.env.insert(variable.to_owned(), value);
+            }
+        }
+        let supervisor = Arc::new(NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).unwrap());
+        let gateway = Gateway::new(GatewaySettings::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway_port = listener.local_addr().unwrap().port();
+        let stop = CancellationToken::new();
+        {
+            let (gateway, stop) = (gateway.clone(), stop.clone());
+            tokio::spawn(async move { gateway.serve(listener, stop).await });
+        }
+        let backends = Backends {
+            registry: Arc::new(FileRegistry::open(data.registry()).unwrap()),
+            ports: Arc::new(FilePorts::open(data.ports(), range).unwrap()),
+            source: Arc::new(GitSource::new(GitSettings::default())),
+            builder: Arc::new(LocalBuilder::new(building, Arc::new(store))),
+            supervisor: supervisor.clone(),
+            router: Arc::new(gateway),
+            health: Arc::new(HttpProbe::new()),
+        };
+        let mut settings = LabSettings::new(data, "lab.localhost".parse().unwrap());
+        settings.repositories = UrlPolicy::LocalAllowed;
+        let lab = Lab::open(settings, backends).await.unwrap();
+        Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }
+    }
+
+    async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
+        let repository = GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap();
+        let request = DeployRequest { name: name(app), repository: Some(repository), branch: None, token: None };
+        let started = self.lab.deploy(request).await.unwrap();
+        finished(&self.lab, app, started.deployment).await
+    }
+
+    async fn deploy_well(&self, app: &str, repository: &Repository) {
+        let deployment = self.deploy(app, repository).await;
+        assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
+    }
+
+    fn visit(&self, app: &str) -> Visitor {
+        Visitor::new(app, self.gateway_port)
+    }
+
+    async fn close(self) {
+        self.lab.shutdown().await;
+        self.lab.stop_all().await.unwrap();
+        self.supervisor.shutdown().await;
+        self.stop.cancel();
+        let _ = &self.dir;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guestbook_is_deployed_and_keeps_its_records_over_a_redeploy() {
+    let real = Real::open().await;
+    let repository = Repository::of_example("guestbook");
+    real.deploy_well("guestbook", &repository).await;
+    let visitor = real.visit("guestbook");
+    let (status, page) = visitor.get("/").await;
+    assert!(status == 200 && page.contains("<html"), "{status} {page}");
+    assert_eq!(visitor.get("/api/health").await.0, 200);
+    let (status, record) =
+        visitor.post("/api/collections/messages/records", &json!({"author": "Me", "body": "hello"})).await;
+    assert_eq!(status, 200, "{record}");
+    assert_eq!(visitor.get_json("/api/guestbook/stats").await["messages"], 1);
+
+    repository.push(&[("pb_public/new.txt", "a new file")]);
+    real.deploy_well("guestbook", &repository).await;
+    assert_eq!(visitor.get("/new.txt").await, (200, "a new file".to_owned()));
+    let id = record["id"].as_str().unwrap();
+    assert_eq!(visitor.get_json(&format!("/api/collections/messages/records/{id}")).await["body"], "hello");
+
+    // one inode for the store and both releases
+    let store = real.dir.path().join("pocketbase/0.40.6/pocketbase");
+    assert_eq!(std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(store).unwrap()), 3);
+    let logs = real.lab.logs(&name("guestbook"), 1000).await.unwrap();
+    assert!(logs.iter().any(|line| line.text.contains("Server started")), "{logs:?}");
+    assert!(!logs.iter().any(|line| line.text.contains("pbinstall")), "{logs:?}");
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn realtime_events_pass_through_the_gateway() {
+    let real = Real::open().await;
+    real.deploy_well("guestbook", &Repository::of_example("guestbook")).await;
+    let visitor = real.visit("guestbook");
+    let mut stream = visitor.stream("/api/realtime").await;
+    let mut seen = String::new();
+    let mut wait_for = async |seen: &mut String, text: &str| {
+        while !seen.contains(text) {
+            let chunk = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await;
+            let chunk = chunk.expect("an event within 20 s").unwrap().expect("the stream goes on");
+            seen.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    wait_for(&mut seen, "\"clientId\":\"").await;
+    let client = seen.split("\"clientId\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let subscription = json!({"clientId": client, "subscriptions": ["messages/*"]});
+    assert_eq!(visitor.post("/api/realtime", &subscription).await.0, 204);
+    let record = json!({"author": "Me", "body": "live"});
+    assert_eq!(visitor.post("/api/collections/messages/records", &record).await.0, 200);
+    wait_for(&mut seen, "\"live\"").await;
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_app_with_its_frontend_is_built_and_served() {
+    let real = Real::open().await;
+    let repository = Repository::of_example("notes-go");
+    real.deploy_well("notes", &repository).await;
+    let visitor = real.visit("notes");
+    let (status, page) = visitor.get("/").await;
+    assert!(status == 200 && page.contains("<html"), "{status} {page}");
+    assert!(visitor.get_json("/api/collections/notes/records").await["items"].is_array());
+    assert_eq!(visitor.get("/api/notes/summary").await.0, 200);
+    let password = real.lab.create_superuser(&name("notes"), "me@example.com", None).await.unwrap();
+    assert_eq!(sign_in(&visitor, password.expose()).await, 200);
+    real.close().await;
+}
+
+async fn sign_in(visitor: &Visitor, password: &str) -> u16 {
+    let path = "/api/collections/_superusers/auth-with-password";
+    visitor.post(path, &json!({"identity": "me@example.com", "password": password})).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn superusers_are_made_and_get_new_passwords() {
+    let real = Real::open().await;
+    real.deploy_well("guestbook", &Repository::of_example("guestbook")).await;
+    let (visitor, app) = (real.visit("guestbook"), name("guestbook"));
+    let first = real.lab.create_superuser(&app, "me@example.com", None).await.unwrap();
+    assert_eq!(sign_in(&visitor, first.expose()).await, 200);
+    let chosen = lab_core::Secret::new("a password of mine");
+    real.lab.create_superuser(&app, "me@example.com", Some(chosen)).await.unwrap();
+    assert_eq!(sign_in(&visitor, "a password of mine").await, 200);
+    assert_eq!(sign_in(&visitor, first.expose()).await, 400);
+    for (email, password) in [("nobody", None), ("me@example.com", Some(lab_core::Secret::new("short")))] {
+        let error = real.lab.create_superuser(&app, email, password).await.unwrap_err();
+        assert_eq!(error.code(), "superuser_failed", "{error}");
+    }
+    real.lab.stop(&app).await.unwrap();
+    assert_eq!(real.lab.create_superuser(&app, "me@example.com", None).await.unwrap_err().code(), "app_not_running");
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_for_the_older_pocketbase_runs_on_that() {
+    let real = Real::open().await;
+    let hook = r#"routerAdd("GET", "/old", (c) => c.json(200, {"old": true}))"#;
+    let repository = Repository::of_files(&[
+        ("lab.toml", "[pocketbase]\nversion = \"0.22.27\"\n"),
+        ("pb_hooks/main.pb.js", hook),
+        ("pb_public/index.html", "<html>old</html>"),
+    ]);
+    real.deploy_well("old", &repository).await;
+    let visitor = real.visit("old");
+    assert_eq!(visitor.get_json("/old").await["old"], true);
+    assert_eq!(visitor.get("/").await.1, "<html>old</html>");
+    let password = real.lab.create_superuser(&name("old"), "me@example.com", None).await.unwrap();
+    let again = real.lab.create_superuser(&name("old"), "me@example.com", None).await.unwrap();
+    let auth = async |password: &str| {
+        let body = json!({"identity": "me@example.com", "password": password});
+        visitor.post("/api/admins/auth-with-password", &body).await.0
+    };
+    assert_eq!((auth(again.expose()).await, auth(password.expose()).await), (200, 400));
+    real.close().await;
+}
+
+/// A repository that fails in its own way: its files, the error's code, and what its message must name.
+type BadRepository = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
+const BAD_REPOSITORIES: &[BadRepository] = &[
+    ("nothing", &[("README.md", "hello")], "app_not_recognised", "pb_hooks"),
+    ("bad-toml", &[("lab.toml", "colour = 1\n"), ("pb_public/index.html", "x")], "app_invalid", "colour"),
+    (
+        "bad-version",
+        &[("lab.toml", "[pocketbase]\nversion = \"9.9.9\"\n"), ("pb_public/index.html", "x")],
+        "pocketbase_unavailable",
+        "9.9.9",
+    ),
+    (
+        "bad-build",
+        &[
+            ("pb_public/keep.txt", "x"),
+            ("package.json", r#"{"name": "x", "version": "1.0.0", "scripts": {"build": "echo boom; exit 3"}}"#),
+            (
+                "package-lock.json",
+                r#"{"name": "x", "version": "1.0.0", "lockfileVersion": 3, "packages": {"": {"name": "x", "version": "1.0.0"}}}"#,
+            ),
+        ],
+        "build_failed",
+        "npm",
+    ),
+    (
+        "bad-migration",
+        &[("pb_migrations/1700000000_bad.js", "migrate((app) => { throw new Error('broken migration') })")],
+        "app_crashed",
+        "broken migration",
+    ),
+    (
+        "never-healthy",
+        &[("lab.toml", "[health]\npath = \"/nope\"\ntimeout = 1\n"), ("pb_public/index.html", "x")],
+        "app_unhealthy",
+        "/nope",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_repositories_end_in_one_clear_error_and_leave_nothing() {
+    let real = Real::open().await;
+    for (app, files, code, named) in BAD_REPOSITORIES {
+        let deployment = real.deploy(app, &Repository::of_files(files)).await;
+        let problem = deployment.problem.unwrap();
+        assert_eq!(problem.code, *code, "{app}: {}", problem.message);
+        assert!(problem.message.contains(named), "{app}: {}", problem.message);
+        let view = real.lab.get(&name(app)).await.unwrap();
+        assert_eq!((view.app.status.to_string().as_str(), view.app.port), ("failed", None), "{app}");
+        let dirs = real.lab.settings().data.app(&name(app));
+        for path in [dirs.data(), dirs.current(), dirs.release(deployment.release)] {
+            assert!(std::fs::symlink_metadata(&path).is_err(), "{app}: {} is left", path.display());
+        }
+        let (status, _) = real.visit(app).get("/").await;
+        assert_eq!(status, 503, "{app}");
+    }
+    assert!(real.lab.backends().ports.list().await.unwrap().is_empty());
+    assert_eq!(real.visit("nobody").get("/").await.0, 404);
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
+    let real = Real::open().await;
+    let repository = Repository::of_example("guestbook");
+    let request = DeployRequest {
+        name: name("guestbook"),
+        repository: Some(GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap()),
+        branch: Some("nope".parse().unwrap()),
+        token: None,
+    };
+    let started = real.lab.deploy(request).await.unwrap();
+    let problem = finished(&real.lab, "guestbook", started.deployment).await.problem.unwrap();
+    assert_eq!(problem.code, "reference_not_found");
+    assert!(problem.message.contains("nope") && problem.message.contains("main"), "{}", problem.message);
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_release_leaves_the_old_one_serving_with_its_data() {
+    let real = Real::open().await;
+    let repository = Repository::of_example("guestbook");
+    real.deploy_well("guestbook", &repository).await;
+    let visitor = real.visit("guestbook");
+    let record = json!({"author": "Me", "body": "before"});
+    assert_eq!(visitor.post("/api/collections/messages/records", &record).await.0, 200);
+    repository.push(&[("pb_migrations/1999999999_bad.js", "migrate((app) => { throw new Error('broken') })")]);
+    let deployment = real.deploy("guestbook", &repository).await;
+    assert_eq!(deployment.problem.unwrap().code, "app_crashed");
+    assert_eq!(visitor.get_json("/api/guestbook/stats").await["messages"], 1);
+    let app: AppName = name("guestbook");
+    assert_eq!(real.lab.get(&app).await.unwrap().app.status.to_string(), "running");
+    real.close().await;
+}
