@@ -22,6 +22,8 @@ pub mod supervisor;
 
 use std::{any::Any, fmt, sync::Arc};
 
+pub mod builder;
+
 /// A backend under test, and what must live as long as it does (a temporary folder, a server).
 pub struct Subject<T: ?Sized> {
     /// The backend.
