@@ -11,6 +11,8 @@ use crate::app::AppName;
 
 pub mod native;
 
+pub(crate) use native::clean;
+
 /// One app's process: everything needed to start it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {

@@ -245,7 +245,7 @@ const BAD_REPOSITORIES: &[BadRepository] = &[
     ),
     (
         "never-healthy",
-        &[("lab.toml", "[health]\npath = \"/nope\"\ntimeout = 1\n"), ("pb_public/index.html", "x")],
+        &[("lab.toml", "[health]\npath = \"/nope\"\ntimeout = 1\n"), ("pb_public/no-index.txt", "x")],
         "app_unhealthy",
         "/nope",
     ),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    App, AppName, Error, Lab, Port, Secret, reconcile,
+    AppName, Error, Lab, Port, Secret, reconcile,
     release::Release,
     supervisor::{ProcessSpec, ProcessState},
 };
@@ -49,8 +49,10 @@ impl Lab {
         let process = release.process(&dirs, port, &env, self.settings().stop_grace);
         let passing = random_password(40);
         let generation = Generation::of(&release);
-        run_command(&process, generation, email, &passing).await.map_err(&fail)?;
-        set_password(&record, port, generation, email, &passing, &password).await.map_err(&fail)?;
+        let said = run_commands(&process, generation, email, &passing).await.map_err(&fail)?;
+        set_password(port, generation, email, &passing, &password).await.map_err(|reason| {
+            fail(if said.is_empty() { reason } else { format!("{reason}; its program said: {said}") })
+        })?;
         Ok(password)
     }
 }
@@ -87,13 +89,15 @@ impl Generation {
     }
 }
 
-async fn run_command(
+/// Runs PocketBase's own commands and returns what they said. Their exit codes tell nothing: up to 0.22 every error ends
+/// with 0. Whether they worked shows when the superuser signs in.
+async fn run_commands(
     process: &ProcessSpec,
     generation: Generation,
     email: &str,
     passing: &Secret,
-) -> Result<(), String> {
-    let mut last = String::new();
+) -> Result<String, String> {
+    let mut said = String::new();
     for command in generation.commands() {
         let data = process.env.get("DB_DIR").cloned().unwrap_or_default();
         let mut child = tokio::process::Command::new(&process.program)
@@ -108,28 +112,27 @@ async fn run_command(
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| format!("`{}` cannot be started: {e}", process.program.display()))?;
-        let mut output = String::new();
+        let mut output = Vec::new();
         let finished = tokio::time::timeout(LIMIT, async {
             if let Some(stdout) = child.stdout.take() {
                 // what it says is for the message only
-                let _ = stdout.take(4096).read_to_string(&mut output).await;
+                let _ = stdout.take(4096).read_to_end(&mut output).await;
             }
             child.wait().await
         });
         match finished.await {
-            Ok(Ok(status)) if status.success() => return Ok(()),
-            Ok(Ok(status)) => {
-                last = format!("its program said: {} ({status})", output.trim().replace(passing.expose(), "…"));
+            Ok(Ok(_)) => {
+                let text = crate::supervisor::clean(&output);
+                said = text.trim().replace(passing.expose(), "…");
             }
-            Ok(Err(error)) => last = format!("its program could not be waited for: {error}"),
+            Ok(Err(error)) => return Err(format!("its program could not be waited for: {error}")),
             Err(_) => return Err(format!("its program did not end within {} s", LIMIT.as_secs())),
         }
     }
-    Err(last)
+    Ok(said)
 }
 
 async fn set_password(
-    app: &App,
     port: Port,
     generation: Generation,
     email: &str,
@@ -145,9 +148,9 @@ async fn set_password(
         .map_err(|e| format!("no HTTP client: {e}"))?;
     let base = format!("http://127.0.0.1:{port}{}", generation.base());
     let auth = json!({"identity": email, "password": passing.expose()});
-    let auth = send(client.post(format!("{base}/auth-with-password")).json(&auth)).await.map_err(|e| {
-        format!("`{}` did not take the superuser its own program made ({e}); is it a PocketBase app?", app.name)
-    })?;
+    let auth = send(client.post(format!("{base}/auth-with-password")).json(&auth)).await;
+    let auth =
+        auth.map_err(|e| format!("it did not take the superuser that its own program should have made ({e})"))?;
     let record = if generation == Generation::Admins { &auth["admin"] } else { &auth["record"] };
     let (Some(token), Some(id)) = (auth["token"].as_str(), record["id"].as_str()) else {
         return Err("its sign-in answered without a token".to_owned());

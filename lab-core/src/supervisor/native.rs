@@ -31,6 +31,7 @@ mod record;
 mod spool;
 
 use actor::{Actor, Command};
+pub(crate) use lines::clean;
 use log::AppLog;
 use record::Record;
 use spool::Spools;
