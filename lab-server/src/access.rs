@@ -69,7 +69,10 @@ fn from_this_machine(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(header::HOST).unwrap_or_default();
     if !is_loopback(host) {
-        return Err(Problem::forbidden("foreign_host", "the API without a key answers on 127.0.0.1 and localhost only"));
+        return Err(Problem::forbidden(
+            "foreign_host",
+            "the API without a key answers on 127.0.0.1 and localhost only",
+        ));
     }
     let is_own = |origin: &str| origin.strip_prefix("http://") == Some(host);
     if text(header::ORIGIN).is_some_and(|origin| !is_own(origin)) {

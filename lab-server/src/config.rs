@@ -26,9 +26,28 @@ const MIN_KEY: usize = 16;
 /// Variables that builds and downloads get from the server's own environment: how this machine reaches the outside, and
 /// nothing else of the server's.
 const TOOL_VARIABLES: &[&str] = &[
-    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "NODE_EXTRA_CA_CERTS", "PIP_CERT", "PIP_INDEX_URL", "PIP_FIND_LINKS", "PIP_DEFAULT_TIMEOUT", "REQUESTS_CA_BUNDLE",
-    "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GOFLAGS", "GOTOOLCHAIN", "npm_config_registry", "LANG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "PIP_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_DEFAULT_TIMEOUT",
+    "REQUESTS_CA_BUNDLE",
+    "GOPROXY",
+    "GOSUMDB",
+    "GONOSUMDB",
+    "GOPRIVATE",
+    "GOFLAGS",
+    "GOTOOLCHAIN",
+    "npm_config_registry",
+    "LANG",
 ];
 
 /// Hosts many PocketBase apps on one server.
@@ -239,12 +258,7 @@ impl Config {
         Self::of(&arguments.given, file, env("PATH").unwrap_or_default(), tool_env)
     }
 
-    fn of(
-        given: &Given,
-        file: File,
-        path: String,
-        tool_env: BTreeMap<String, String>,
-    ) -> Result<Self, ConfigError> {
+    fn of(given: &Given, file: File, path: String, tool_env: BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let mut pick = Pick { origins: Vec::new() };
         let data_dir = pick.of("data_dir", given.data_dir.clone(), file.data_dir, PathBuf::from("data"));
         let data_dir = std::path::absolute(&data_dir).map_err(|e| invalid("data_dir", e))?;
@@ -253,8 +267,12 @@ impl Config {
         let manager_port = pick.of("manager_port", given.manager_port, file.manager_port, 9000);
         let listen = pick.of("listen", given.listen, file.listen, (Ipv4Addr::LOCALHOST, manager_port).into());
         let caddy_port = pick.of("caddy_port", given.caddy_port, file.caddy_port, 8080);
-        let public_listen =
-            pick.of("public_listen", given.public_listen, file.public_listen, (Ipv4Addr::UNSPECIFIED, caddy_port).into());
+        let public_listen = pick.of(
+            "public_listen",
+            given.public_listen,
+            file.public_listen,
+            (Ipv4Addr::UNSPECIFIED, caddy_port).into(),
+        );
         let https = pick.of("public_https", given.public_https, file.public_https, false);
         let public_port = if https { 443 } else { public_listen.port() };
         let public_port = pick.of("public_port", given.public_port, file.public_port, public_port);
@@ -282,12 +300,16 @@ impl Config {
         let local = pick.of("allow_local_repositories", local, file.allow_local_repositories, false);
         let version = lab_core::pocketbase::DEFAULT_VERSION.to_owned();
         let version = pick.of("pocketbase_version", given.pocketbase_version.clone(), file.pocketbase_version, version);
-        let from = pick.of("pocketbase_source", given.pocketbase_source.clone(), file.pocketbase_source, "github".to_owned());
+        let from =
+            pick.of("pocketbase_source", given.pocketbase_source.clone(), file.pocketbase_source, "github".to_owned());
         let ports = pick.of("ports", given.ports.clone(), file.ports, "8091-8999".to_owned());
         let ports = parse_ports(&ports)?;
         for (name, port) in [("manager_port", listen.port()), ("caddy_port", public_listen.port())] {
             if ports.contains(&port) {
-                return Err(invalid(name, format!("{port} is among the apps' ports; choose another, or set LAB_PORTS")));
+                return Err(invalid(
+                    name,
+                    format!("{port} is among the apps' ports; choose another, or set LAB_PORTS"),
+                ));
             }
         }
         let parallel_builds = pick.of("parallel_builds", given.parallel_builds, file.parallel_builds, 2);
@@ -425,15 +447,17 @@ fn parse_source(text: &str) -> Result<PocketBaseFrom, ConfigError> {
         "github" => Ok(PocketBaseFrom::Official),
         "wheel" => Ok(PocketBaseFrom::Wheel),
         _ => match text.strip_prefix("path:") {
-            Some(folder) => std::path::absolute(folder)
-                .map(PocketBaseFrom::Folder)
-                .map_err(|e| invalid("pocketbase_source", e)),
+            Some(folder) => {
+                std::path::absolute(folder).map(PocketBaseFrom::Folder).map_err(|e| invalid("pocketbase_source", e))
+            }
             None if text.starts_with("https://") && text.contains("{version}") && text.contains("{file}") => {
                 Ok(PocketBaseFrom::Mirror(text.to_owned()))
             }
             None => Err(invalid(
                 "pocketbase_source",
-                format!("`{text}` is none of `github`, `wheel`, `path:FOLDER`, or an https URL with {{version}} and {{file}}"),
+                format!(
+                    "`{text}` is none of `github`, `wheel`, `path:FOLDER`, or an https URL with {{version}} and {{file}}"
+                ),
             )),
         },
     }
@@ -489,7 +513,8 @@ mod tests {
 
     #[test]
     fn a_check_hides_secrets_and_shows_where_settings_come_from() {
-        let config = config(&["--api-key", "0123456789abcdef", "--github-token", "t0ken"], "trash_days = 3").expect("config");
+        let config =
+            config(&["--api-key", "0123456789abcdef", "--github-token", "t0ken"], "trash_days = 3").expect("config");
         let (text, _) = config.check();
         assert!(!text.contains("0123456789abcdef") && !text.contains("t0ken"), "{text}");
         assert!(text.contains("(hidden)") && text.contains("trash_days"), "{text}");

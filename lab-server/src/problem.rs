@@ -27,7 +27,8 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized() -> Self {
-        let detail = "the API key is missing or wrong: send it as `Authorization: Bearer …`, or set LAB_API_KEY for `lab`";
+        let detail =
+            "the API key is missing or wrong: send it as `Authorization: Bearer …`, or set LAB_API_KEY for `lab`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 }

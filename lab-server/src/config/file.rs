@@ -1,6 +1,9 @@
 //! The settings file.
 
-use std::{net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{ConfigError, Deserialize};
 
