@@ -8,8 +8,13 @@ use std::{
 use async_trait::async_trait;
 
 pub mod archive;
+mod digest;
+pub mod fallback;
 pub mod path;
+mod probe;
+mod process;
 pub mod store;
+mod unpack;
 pub mod wheel;
 
 pub use store::PocketBaseStore;
@@ -40,6 +45,9 @@ pub enum PocketBaseError {
         /// What does not match.
         reason: String,
     },
+    /// The caller cancelled.
+    #[error("fetching PocketBase was cancelled")]
+    Cancelled,
     /// It could not be fetched or stored.
     #[error("cannot {action} PocketBase {version} ({origin})")]
     Failed {
@@ -56,6 +64,11 @@ pub enum PocketBaseError {
 }
 
 /// Brings the official binary of one version.
+///
+/// # Contract
+/// - On success a regular file is at the destination, and it is what the origin announced.
+/// - A version that is not there is [`PocketBaseError::NoSuchVersion`], told apart from an origin that cannot be reached.
+/// - A fetch whose future is dropped ends, and so does every process it started.
 #[async_trait]
 pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     /// The name of the source, for messages.
@@ -63,6 +76,40 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     /// Puts the verified binary of `version` at `destination`, a path in an empty folder on the store's file system; may
     /// use the folder for its own files, which are deleted afterwards.
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+}
+
+/// The largest binary that is taken: five times the size of today's.
+const MAX_BINARY: u64 = 256 << 20;
+
+/// A cause that is only a text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Reason(String);
+
+/// An error while doing `action`.
+fn failed(
+    action: &'static str,
+    origin: impl Into<String>,
+    version: &semver::Version,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> PocketBaseError {
+    PocketBaseError::Failed { action, origin: origin.into(), version: version.to_string(), source: source.into() }
+}
+
+/// The error for a version that `origin` does not have.
+fn no_such(origin: impl Into<String>, version: &semver::Version) -> PocketBaseError {
+    let platform = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    PocketBaseError::NoSuchVersion { origin: origin.into(), version: version.to_string(), platform }
+}
+
+/// The error for something that does not match.
+fn untrusted(origin: impl Into<String>, version: &semver::Version, reason: impl Into<String>) -> PocketBaseError {
+    PocketBaseError::Untrusted { origin: origin.into(), version: version.to_string(), reason: reason.into() }
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(work).await
 }
 
 /// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.

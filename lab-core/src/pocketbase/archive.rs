@@ -1,1 +1,204 @@
-//! To come.
+//! The official release archives, from GitHub or a mirror of it.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use reqwest::{Client, Response, StatusCode, redirect};
+use semver::Version;
+use tokio::io::AsyncWriteExt;
+use url::Url;
+
+use super::{
+    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, digest::Sum, failed, no_such, unpack::Archive,
+    untrusted,
+};
+
+/// Where an archive and its checksums are. `{version}`, `{os}` and `{arch}` stand for the wanted ones, in the words of
+/// PocketBase's releases: `0.40.6`, `linux` or `darwin`, `amd64` or `arm64`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseSettings {
+    /// The zip archive.
+    pub archive_url: String,
+    /// The list of SHA-256 sums and file names; must name the archive by the last part of its address.
+    pub checksums_url: String,
+    /// The largest archive that is taken.
+    pub max_bytes: u64,
+    /// How long the whole download may take.
+    pub timeout: Duration,
+}
+
+impl Default for ReleaseSettings {
+    /// PocketBase's releases on GitHub, at most 128 MiB in 5 minutes.
+    fn default() -> Self {
+        let base = "https://github.com/pocketbase/pocketbase/releases/download/v{version}";
+        Self {
+            archive_url: format!("{base}/pocketbase_{{version}}_{{os}}_{{arch}}.zip"),
+            checksums_url: format!("{base}/checksums.txt"),
+            max_bytes: 128 << 20,
+            timeout: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Longer lists of checksums are none.
+const MAX_CHECKSUMS: u64 = 1 << 20;
+
+/// As many redirects as GitHub's two, and some.
+const MAX_REDIRECTS: usize = 5;
+
+/// Downloads and verifies release archives.
+#[derive(Debug, Clone, Default)]
+pub struct ReleaseArchive(ReleaseSettings);
+
+impl ReleaseArchive {
+    /// A source of what `settings` name.
+    pub fn new(settings: ReleaseSettings) -> Self {
+        Self(settings)
+    }
+
+    async fn download(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
+        let archive = self.address(&self.0.archive_url, version)?;
+        let checksums = self.address(&self.0.checksums_url, version)?;
+        let name = archive.path_segments().and_then(Iterator::last).unwrap_or_default().to_owned();
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+
+        let answer = self.get(checksums, version).await?;
+        let list = read(answer, MAX_CHECKSUMS).await.map_err(broken)?;
+        let list = list.ok_or_else(|| untrusted(self.origin(), version, "the list of checksums is too long"))?;
+        let list = String::from_utf8_lossy(&list).into_owned();
+        let expected = checksum_of(&list, &name).ok_or_else(|| no_such(self.origin(), version))?;
+
+        let zip = destination.with_file_name("release.zip");
+        self.save(self.get(archive, version).await?, version, &zip).await?;
+        let (to, zip_path) = (destination.to_owned(), zip);
+        let unpacked = blocking(move || unpack(&zip_path, &expected, &to)).await;
+        let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
+        unpacked.map_err(|reason| untrusted(self.origin(), version, reason))
+    }
+
+    fn address(&self, template: &str, version: &Version) -> Result<Url, PocketBaseError> {
+        let (os, arch) = platform();
+        let text = template.replace("{version}", &version.to_string()).replace("{os}", os).replace("{arch}", arch);
+        Url::parse(&text).map_err(|e| failed("find", self.origin(), version, e))
+    }
+
+    async fn get(&self, url: Url, version: &Version) -> Result<Response, PocketBaseError> {
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+        let client = client(&url, self.0.timeout).map_err(broken)?;
+        let answer = client.get(url).send().await.map_err(broken)?;
+        if [StatusCode::NOT_FOUND, StatusCode::GONE].contains(&answer.status()) {
+            return Err(no_such(self.origin(), version));
+        }
+        answer.error_for_status().map_err(broken)
+    }
+
+    /// Writes a body of at most the limit's size.
+    async fn save(&self, mut answer: Response, version: &Version, to: &PathBuf) -> Result<(), PocketBaseError> {
+        let stored = |error: std::io::Error| failed("store", self.origin(), version, error);
+        let mut file = tokio::fs::File::create_new(to).await.map_err(stored)?;
+        let mut received = 0_u64;
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+        while let Some(part) = answer.chunk().await.map_err(broken)? {
+            received = received.saturating_add(part.len() as u64);
+            if received > self.0.max_bytes {
+                let limit = self.0.max_bytes;
+                return Err(untrusted(self.origin(), version, format!("the archive is larger than {limit} bytes")));
+            }
+            file.write_all(&part).await.map_err(stored)?;
+        }
+        file.flush().await.map_err(stored)
+    }
+}
+
+#[async_trait]
+impl PocketBaseSource for ReleaseArchive {
+    fn origin(&self) -> String {
+        let host = Url::parse(&self.0.archive_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "a mirror".to_owned())
+    }
+
+    async fn fetch(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
+        let limit = self.0.timeout;
+        let done = tokio::time::timeout(limit, self.download(version, destination)).await;
+        done.unwrap_or_else(|_| {
+            let reason = Reason(format!("it took longer than {} s", limit.as_secs_f32()));
+            Err(failed("download", self.origin(), version, reason))
+        })
+    }
+}
+
+/// A client for `url`. Proxies as the machine is set up, but not to the machine itself: reqwest would ask them for
+/// 127.0.0.1 too. A redirect never leaves https.
+fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
+    let policy = redirect::Policy::custom(|attempt| {
+        let was_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > MAX_REDIRECTS {
+            attempt.error(Reason("too many redirects".to_owned()))
+        } else if was_https && attempt.url().scheme() != "https" {
+            attempt.error(Reason("redirected from https to another scheme".to_owned()))
+        } else {
+            attempt.follow()
+        }
+    });
+    let builder = Client::builder()
+        .redirect(policy)
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(30).min(timeout));
+    if is_loopback(url) { builder.no_proxy().build() } else { builder.build() }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// A body of at most `limit` bytes; none when it is longer.
+async fn read(mut answer: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await? {
+        body.extend_from_slice(&part);
+        if body.len() as u64 > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(body))
+}
+
+/// The sum of `name` in a list as `sha256sum` writes it.
+fn checksum_of(list: &str, name: &str) -> Option<String> {
+    list.lines().find_map(|line| {
+        let (sum, file) = line.trim().split_once(char::is_whitespace)?;
+        (file.trim().trim_start_matches('*') == name).then(|| sum.to_ascii_lowercase())
+    })
+}
+
+fn unpack(zip: &Path, expected: &str, destination: &Path) -> Result<(), String> {
+    let sum = Sum::of(zip).map_err(|e| e.to_string())?.hex();
+    if sum != expected {
+        return Err(format!("the archive's SHA-256 is {sum}, announced was {expected}"));
+    }
+    let mut archive = Archive::open(zip).map_err(|e| e.to_string())?;
+    archive.unpack("pocketbase", destination, MAX_BINARY).map_err(|e| e.to_string())
+}
+
+/// This machine in the words of PocketBase's releases.
+fn platform() -> (&'static str, &'static str) {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "arm" => "armv7",
+        other => other,
+    };
+    (os, arch)
+}
