@@ -26,18 +26,21 @@ pub struct ReleaseSettings {
     pub checksums_url: String,
     /// The largest archive that is taken.
     pub max_bytes: u64,
+    /// The largest binary that is unpacked, whatever the archive announces.
+    pub max_binary: u64,
     /// How long the whole download may take.
     pub timeout: Duration,
 }
 
 impl Default for ReleaseSettings {
-    /// PocketBase's releases on GitHub, at most 128 MiB in 5 minutes.
+    /// PocketBase's releases on GitHub, at most 128 MiB in 5 minutes, 256 MiB unpacked.
     fn default() -> Self {
         let base = "https://github.com/pocketbase/pocketbase/releases/download/v{version}";
         Self {
             archive_url: format!("{base}/pocketbase_{{version}}_{{os}}_{{arch}}.zip"),
             checksums_url: format!("{base}/checksums.txt"),
             max_bytes: 128 << 20,
+            max_binary: MAX_BINARY,
             timeout: Duration::from_mins(5),
         }
     }
@@ -73,8 +76,8 @@ impl ReleaseArchive {
 
         let zip = destination.with_file_name("release.zip");
         self.save(self.get(archive, version).await?, version, &zip).await?;
-        let (to, zip_path) = (destination.to_owned(), zip);
-        let unpacked = blocking(move || unpack(&zip_path, &expected, &to)).await;
+        let (to, limit) = (destination.to_owned(), self.0.max_binary);
+        let unpacked = blocking(move || unpack(&zip, &expected, &to, limit)).await;
         let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
         unpacked.map_err(|reason| untrusted(self.origin(), version, reason))
     }
@@ -179,13 +182,13 @@ fn checksum_of(list: &str, name: &str) -> Option<String> {
     })
 }
 
-fn unpack(zip: &Path, expected: &str, destination: &Path) -> Result<(), String> {
+fn unpack(zip: &Path, expected: &str, destination: &Path, limit: u64) -> Result<(), String> {
     let sum = Sum::of(zip).map_err(|e| e.to_string())?.hex();
     if sum != expected {
         return Err(format!("the archive's SHA-256 is {sum}, announced was {expected}"));
     }
     let mut archive = Archive::open(zip).map_err(|e| e.to_string())?;
-    archive.unpack("pocketbase", destination, MAX_BINARY).map_err(|e| e.to_string())
+    archive.unpack("pocketbase", destination, limit).map_err(|e| e.to_string())
 }
 
 /// This machine in the words of PocketBase's releases.
