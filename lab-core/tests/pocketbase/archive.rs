@@ -31,7 +31,7 @@ fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 struct Mirror {
@@ -152,7 +152,7 @@ async fn redirects_are_followed_and_endless_ones_and_slow_servers_end() {
     let around = ResponseTemplate::new(302).insert_header("location", "/0.40.6/checksums.txt");
     endless.at("/0.40.6/checksums.txt", around).await;
     let slow = Mirror::new().await;
-    slow.at("/0.40.6/checksums.txt", ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
+    slow.at("/0.40.6/checksums.txt", ResponseTemplate::new(200).set_delay(Duration::from_mins(1))).await;
     for mirror in [endless, slow] {
         let error = mirror.get(LIMIT).await.unwrap_err();
         assert!(matches!(error, PocketBaseError::Failed { .. }), "{error:?}");

@@ -95,7 +95,7 @@ async fn what_a_crash_left_is_swept_and_the_version_fetched() {
 async fn a_cancel_ends_a_fetch_and_the_next_one_is_free() {
     let dir = tempfile::tempdir().unwrap();
     let (store, source) = store(dir.path());
-    source.delay(Duration::from_secs(60));
+    source.delay(Duration::from_mins(1));
     let cancel = CancellationToken::new();
     let asked = version("0.40.6");
     let (result, ()) = tokio::join!(store.binary(&asked, &Silent, &cancel), async {

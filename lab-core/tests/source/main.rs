@@ -11,4 +11,5 @@ mod limits;
 mod references;
 mod repo;
 mod servers;
+mod ssh;
 mod submodules;
