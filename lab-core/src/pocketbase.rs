@@ -1,19 +1,23 @@
 //! The shared store of official PocketBase binaries, and where they come from.
 
-use std::{fmt, path::Path};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
 
-mod archive;
-mod path;
-mod store;
+pub mod archive;
+mod digest;
+pub mod fallback;
+pub mod path;
+mod probe;
+mod process;
+pub mod store;
 mod unpack;
-mod wheel;
+pub mod wheel;
 
-pub use archive::{OFFICIAL_RELEASES, ReleaseArchive};
-pub use path::LocalBinaries;
 pub use store::PocketBaseStore;
-pub use wheel::PythonWheel;
 
 /// The version for apps that name none.
 pub const DEFAULT_VERSION: &str = "0.40.6";
@@ -41,6 +45,9 @@ pub enum PocketBaseError {
         /// What does not match.
         reason: String,
     },
+    /// The caller cancelled.
+    #[error("fetching PocketBase was cancelled")]
+    Cancelled,
     /// It could not be fetched or stored.
     #[error("cannot {action} PocketBase {version} ({origin})")]
     Failed {
@@ -57,6 +64,11 @@ pub enum PocketBaseError {
 }
 
 /// Brings the official binary of one version.
+///
+/// # Contract
+/// - On success a regular file is at the destination, and it is what the origin announced.
+/// - A version that is not there is [`PocketBaseError::NoSuchVersion`], told apart from an origin that cannot be reached.
+/// - A fetch whose future is dropped ends, and so does every process it started.
 #[async_trait]
 pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     /// The name of the source, for messages.
@@ -66,19 +78,39 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
 }
 
-/// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
-#[async_trait]
-pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
-    /// Hard-links the read-only binary of `version` to `destination`, which is not there yet.
-    async fn link_into(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+/// The largest binary that is taken: five times the size of today's.
+const MAX_BINARY: u64 = 256 << 20;
+
+/// A cause that is only a text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Reason(String);
+
+/// An error while doing `action`.
+fn failed(
+    action: &'static str,
+    origin: impl Into<String>,
+    version: &semver::Version,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> PocketBaseError {
+    PocketBaseError::Failed { action, origin: origin.into(), version: version.to_string(), source: source.into() }
 }
 
-/// This machine as PocketBase's releases name it, such as `linux_amd64`.
-pub fn platform() -> String {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{}_{arch}", std::env::consts::OS)
+/// The error for a version that `origin` does not have.
+fn no_such(origin: impl Into<String>, version: &semver::Version) -> PocketBaseError {
+    let platform = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    PocketBaseError::NoSuchVersion { origin: origin.into(), version: version.to_string(), platform }
 }
+
+/// The error for something that does not match.
+fn untrusted(origin: impl Into<String>, version: &semver::Version, reason: impl Into<String>) -> PocketBaseError {
+    PocketBaseError::Untrusted { origin: origin.into(), version: version.to_string(), reason: reason.into() }
+}
+
+/// Runs `work` where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(work).await
+}
+
+/// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
+pub type BinaryPath = PathBuf;

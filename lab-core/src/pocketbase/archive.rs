@@ -1,204 +1,207 @@
-//! The official release archives, or a mirror of them.
+//! The official release archives, from GitHub or a mirror of it.
 
-use std::{fmt::Write, io::Write as _, path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use reqwest::StatusCode;
+use reqwest::{Client, Response, StatusCode, redirect};
 use semver::Version;
-use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+use url::Url;
 
-use super::{PocketBaseError, PocketBaseSource, platform, unpack};
-use crate::blocking::blocking;
+use super::{
+    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, digest::Sum, failed, no_such, unpack::Archive,
+    untrusted,
+};
 
-/// Where PocketBase publishes its releases; `{version}` and `{file}` are filled in.
-pub const OFFICIAL_RELEASES: &str = "https://github.com/pocketbase/pocketbase/releases/download/v{version}/{file}";
-
-/// The largest archive that is read, in bytes: several times what a release is.
-const MAX_ARCHIVE: u64 = 128 << 20;
-const MAX_CHECKSUMS: u64 = 64 << 10;
-/// Time for one download.
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// Fetches `pocketbase_<version>_<platform>.zip` and checks it against the release's `checksums.txt` (SHA-256).
-#[derive(Debug, Clone)]
-pub struct ReleaseArchive {
-    template: String,
+/// Where an archive and its checksums are. `{version}`, `{os}` and `{arch}` stand for the wanted ones, in the words of
+/// PocketBase's releases: `0.40.6`, `linux` or `darwin`, `amd64` or `arm64`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseSettings {
+    /// The zip archive.
+    pub archive_url: String,
+    /// The list of SHA-256 sums and file names; must name the archive by the last part of its address.
+    pub checksums_url: String,
+    /// The largest archive that is taken.
+    pub max_bytes: u64,
+    /// The largest binary that is unpacked, whatever the archive announces.
+    pub max_binary: u64,
+    /// How long the whole download may take.
+    pub timeout: Duration,
 }
+
+impl Default for ReleaseSettings {
+    /// PocketBase's releases on GitHub, at most 128 MiB in 5 minutes, 256 MiB unpacked.
+    fn default() -> Self {
+        let base = "https://github.com/pocketbase/pocketbase/releases/download/v{version}";
+        Self {
+            archive_url: format!("{base}/pocketbase_{{version}}_{{os}}_{{arch}}.zip"),
+            checksums_url: format!("{base}/checksums.txt"),
+            max_bytes: 128 << 20,
+            max_binary: MAX_BINARY,
+            timeout: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Longer lists of checksums are none.
+const MAX_CHECKSUMS: u64 = 1 << 20;
+
+/// As many redirects as GitHub's two, and some.
+const MAX_REDIRECTS: usize = 5;
+
+/// Downloads and verifies release archives.
+#[derive(Debug, Clone, Default)]
+pub struct ReleaseArchive(ReleaseSettings);
 
 impl ReleaseArchive {
-    /// Archives at `template`, such as [`OFFICIAL_RELEASES`].
-    pub fn new(template: impl Into<String>) -> Self {
-        Self { template: template.into() }
+    /// A source of what `settings` name.
+    pub fn new(settings: ReleaseSettings) -> Self {
+        Self(settings)
     }
 
-    fn url(&self, version: &Version, file: &str) -> String {
-        self.template.replace("{version}", &version.to_string()).replace("{file}", file)
+    async fn download(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
+        let archive = self.address(&self.0.archive_url, version)?;
+        let checksums = self.address(&self.0.checksums_url, version)?;
+        let name = archive.path_segments().and_then(Iterator::last).unwrap_or_default().to_owned();
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+
+        let answer = self.get(checksums, version).await?;
+        let list = read(answer, MAX_CHECKSUMS).await.map_err(broken)?;
+        let list = list.ok_or_else(|| untrusted(self.origin(), version, "the list of checksums is too long"))?;
+        let list = String::from_utf8_lossy(&list).into_owned();
+        let expected = checksum_of(&list, &name).ok_or_else(|| no_such(self.origin(), version))?;
+
+        let zip = destination.with_file_name("release.zip");
+        self.save(self.get(archive, version).await?, version, &zip).await?;
+        let (to, limit) = (destination.to_owned(), self.0.max_binary);
+        let unpacked = blocking(move || unpack(&zip, &expected, &to, limit)).await;
+        let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
+        unpacked.map_err(|reason| untrusted(self.origin(), version, reason))
     }
 
-    async fn get(
-        &self,
-        version: &Version,
-        file: &str,
-        max: u64,
-        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), PocketBaseError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| PocketBaseError::Failed {
-            action: "download",
-            origin: self.origin(),
-            version: version.to_string(),
-            source,
-        };
-        let client = reqwest::Client::builder().timeout(LIMIT).build().map_err(|e| failed(e.into()))?;
-        let response = client.get(self.url(version, file)).send().await.map_err(|e| failed(e.into()))?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Err(PocketBaseError::NoSuchVersion {
-                origin: self.origin(),
-                version: version.to_string(),
-                platform: platform(),
-            });
+    fn address(&self, template: &str, version: &Version) -> Result<Url, PocketBaseError> {
+        let (os, arch) = platform();
+        let text = template.replace("{version}", &version.to_string()).replace("{os}", os).replace("{arch}", arch);
+        Url::parse(&text).map_err(|e| failed("find", self.origin(), version, e))
+    }
+
+    async fn get(&self, url: Url, version: &Version) -> Result<Response, PocketBaseError> {
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+        let client = client(&url, self.0.timeout).map_err(broken)?;
+        let answer = client.get(url).send().await.map_err(broken)?;
+        if [StatusCode::NOT_FOUND, StatusCode::GONE].contains(&answer.status()) {
+            return Err(no_such(self.origin(), version));
         }
-        let mut body = response.error_for_status().map_err(|e| failed(e.into()))?.bytes_stream();
-        let mut size = 0;
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|e| failed(e.into()))?;
-            size += chunk.len() as u64;
-            if size > max {
-                return Err(failed(format!("`{file}` is larger than {max} bytes").into()));
+        answer.error_for_status().map_err(broken)
+    }
+
+    /// Writes a body of at most the limit's size.
+    async fn save(&self, mut answer: Response, version: &Version, to: &PathBuf) -> Result<(), PocketBaseError> {
+        let stored = |error: std::io::Error| failed("store", self.origin(), version, error);
+        let mut file = tokio::fs::File::create_new(to).await.map_err(stored)?;
+        let mut received = 0_u64;
+        let broken = |error: reqwest::Error| failed("download", self.origin(), version, error.without_url());
+        while let Some(part) = answer.chunk().await.map_err(broken)? {
+            received = received.saturating_add(part.len() as u64);
+            if received > self.0.max_bytes {
+                let limit = self.0.max_bytes;
+                return Err(untrusted(self.origin(), version, format!("the archive is larger than {limit} bytes")));
             }
-            take(&chunk).map_err(|e| failed(e.into()))?;
+            file.write_all(&part).await.map_err(stored)?;
         }
-        Ok(())
+        file.flush().await.map_err(stored)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // writing to a string cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[async_trait]
 impl PocketBaseSource for ReleaseArchive {
     fn origin(&self) -> String {
-        self.template.clone()
+        let host = Url::parse(&self.0.archive_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "a mirror".to_owned())
     }
 
     async fn fetch(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
-        let file = format!("pocketbase_{version}_{}.zip", platform());
-        let (origin, text) = (self.origin(), version.to_string());
-        let untrusted =
-            |reason: String| PocketBaseError::Untrusted { origin: origin.clone(), version: text.clone(), reason };
-        let failed = |action, source: std::io::Error| PocketBaseError::Failed {
-            action,
-            origin: origin.clone(),
-            version: text.clone(),
-            source: source.into(),
-        };
-        let mut sums = Vec::new();
-        self.get(version, "checksums.txt", MAX_CHECKSUMS, |chunk| {
-            sums.extend_from_slice(chunk);
-            Ok(())
+        let limit = self.0.timeout;
+        let done = tokio::time::timeout(limit, self.download(version, destination)).await;
+        done.unwrap_or_else(|_| {
+            let reason = Reason(format!("it took longer than {} s", limit.as_secs_f32()));
+            Err(failed("download", self.origin(), version, reason))
         })
-        .await?;
-        let sums = String::from_utf8_lossy(&sums).into_owned();
-        let announced = sums
-            .lines()
-            .filter_map(|line| line.split_once(char::is_whitespace))
-            .find_map(|(sum, name)| (name.trim().trim_start_matches('*') == file).then(|| sum.to_lowercase()))
-            .ok_or_else(|| untrusted(format!("its checksums do not name `{file}`")))?;
-        // beside the destination, which is in a folder of its own
-        let path = destination.with_extension("zip");
-        let mut archive = std::fs::File::create(&path).map_err(|e| failed("store", e))?;
-        let mut hash = Sha256::new();
-        self.get(version, &file, MAX_ARCHIVE, |chunk| {
-            hash.update(chunk);
-            archive.write_all(chunk)
-        })
-        .await?;
-        let sum = hex(&hash.finalize());
-        if sum != announced {
-            return Err(untrusted(format!("the SHA-256 of `{file}` is {sum}, its checksums say {announced}")));
-        }
-        let destination = destination.to_owned();
-        let unpacked = blocking(move || unpack::binary(std::fs::File::open(path)?, &destination)).await;
-        unpacked.map(drop).map_err(|e| failed("unpack", e))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
-    use zip::{ZipWriter, write::SimpleFileOptions};
-
-    use super::*;
-
-    fn archive(name: &str) -> Vec<u8> {
-        let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        zip.start_file(name, SimpleFileOptions::default()).expect("start");
-        zip.write_all(b"a binary").expect("write");
-        zip.finish().expect("finish").into_inner()
-    }
-
-    async fn server(archive: &[u8], sum: Option<&str>) -> (MockServer, ReleaseArchive) {
-        let server = MockServer::start().await;
-        let file = format!("pocketbase_0.40.6_{}.zip", platform());
-        let real = hex(&Sha256::digest(archive));
-        let sums = format!("{}  {file}\n0000  other.zip\n", sum.unwrap_or(&real));
-        for (name, body) in [(file, archive.to_vec()), ("checksums.txt".to_owned(), sums.into_bytes())] {
-            let answer = ResponseTemplate::new(200).set_body_bytes(body);
-            Mock::given(path(format!("/v0.40.6/{name}"))).respond_with(answer).mount(&server).await;
+/// A client for `url`. Proxies as the machine is set up, but not to the machine itself: reqwest would ask them for
+/// 127.0.0.1 too. A redirect never leaves https.
+fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
+    let policy = redirect::Policy::custom(|attempt| {
+        let was_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > MAX_REDIRECTS {
+            attempt.error(Reason("too many redirects".to_owned()))
+        } else if was_https && attempt.url().scheme() != "https" {
+            attempt.error(Reason("redirected from https to another scheme".to_owned()))
+        } else {
+            attempt.follow()
         }
-        let source = ReleaseArchive::new(format!("{}/v{{version}}/{{file}}", server.uri()));
-        (server, source)
-    }
+    });
+    let builder = Client::builder()
+        .redirect(policy)
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(Duration::from_secs(30).min(timeout));
+    if is_loopback(url) { builder.no_proxy().build() } else { builder.build() }
+}
 
-    async fn fetch(
-        archive: &[u8],
-        sum: Option<&str>,
-        version: &str,
-    ) -> (tempfile::TempDir, Result<(), PocketBaseError>) {
-        let (_server, source) = server(archive, sum).await;
-        let dir = tempfile::tempdir().expect("tempdir");
-        let fetched = source.fetch(&version.parse().expect("version"), &dir.path().join("pocketbase")).await;
-        (dir, fetched)
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
+}
 
-    #[tokio::test]
-    async fn the_binary_of_a_checked_archive_is_unpacked() {
-        let (dir, fetched) = fetch(&archive("pocketbase"), None, "0.40.6").await;
-        fetched.expect("fetch");
-        assert_eq!(std::fs::read(dir.path().join("pocketbase")).expect("read"), b"a binary");
-    }
-
-    #[tokio::test]
-    async fn a_wrong_checksum_is_refused() {
-        let (dir, fetched) = fetch(&archive("pocketbase"), Some(&"0".repeat(64)), "0.40.6").await;
-        assert!(matches!(fetched, Err(PocketBaseError::Untrusted { .. })), "{fetched:?}");
-        assert!(!dir.path().join("pocketbase").exists());
-    }
-
-    #[tokio::test]
-    async fn a_version_that_is_not_there_is_told_as_such() {
-        let (_dir, fetched) = fetch(&archive("pocketbase"), None, "0.99.0").await;
-        assert!(matches!(fetched, Err(PocketBaseError::NoSuchVersion { .. })), "{fetched:?}");
-    }
-
-    #[tokio::test]
-    async fn archives_without_a_binary_or_that_are_none_are_refused() {
-        for bytes in [archive("README"), b"no archive".to_vec()] {
-            let (_dir, fetched) = fetch(&bytes, None, "0.40.6").await;
-            assert!(matches!(fetched, Err(PocketBaseError::Failed { action: "unpack", .. })), "{fetched:?}");
+/// A body of at most `limit` bytes; none when it is longer.
+async fn read(mut answer: Response, limit: u64) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await? {
+        body.extend_from_slice(&part);
+        if body.len() as u64 > limit {
+            return Ok(None);
         }
     }
+    Ok(Some(body))
+}
 
-    #[tokio::test]
-    async fn an_entry_that_points_elsewhere_is_written_to_its_place_only() {
-        let (dir, fetched) = fetch(&archive("../../pocketbase"), None, "0.40.6").await;
-        fetched.expect("fetch");
-        assert!(dir.path().join("pocketbase").exists());
-        assert!(!dir.path().parent().expect("parent").join("pocketbase").exists());
+/// The sum of `name` in a list as `sha256sum` writes it.
+fn checksum_of(list: &str, name: &str) -> Option<String> {
+    list.lines().find_map(|line| {
+        let (sum, file) = line.trim().split_once(char::is_whitespace)?;
+        (file.trim().trim_start_matches('*') == name).then(|| sum.to_ascii_lowercase())
+    })
+}
+
+fn unpack(zip: &Path, expected: &str, destination: &Path, limit: u64) -> Result<(), String> {
+    let sum = Sum::of(zip).map_err(|e| e.to_string())?.hex();
+    if sum != expected {
+        return Err(format!("the archive's SHA-256 is {sum}, announced was {expected}"));
     }
+    let mut archive = Archive::open(zip).map_err(|e| e.to_string())?;
+    archive.unpack("pocketbase", destination, limit).map_err(|e| e.to_string())
+}
+
+/// This machine in the words of PocketBase's releases.
+fn platform() -> (&'static str, &'static str) {
+    let os = match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "arm" => "armv7",
+        other => other,
+    };
+    (os, arch)
 }

@@ -5,45 +5,44 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use semver::Version;
 
-use super::{PocketBaseError, PocketBaseSource, platform};
-use crate::blocking::blocking;
+use super::{MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, failed, no_such, probe};
 
-/// A folder with `<version>/pocketbase` for each version.
+/// A folder of `<version>/pocketbase`, or one binary.
 #[derive(Debug, Clone)]
-pub struct LocalBinaries {
-    folder: PathBuf,
-}
+pub struct LocalBinaries(PathBuf);
 
 impl LocalBinaries {
-    /// The binaries below `folder`.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+    /// The folder or binary at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
     }
 }
 
 #[async_trait]
 impl PocketBaseSource for LocalBinaries {
     fn origin(&self) -> String {
-        self.folder.display().to_string()
+        self.0.display().to_string()
     }
 
     async fn fetch(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
-        let binary = self.folder.join(version.to_string()).join("pocketbase");
-        let destination = destination.to_owned();
-        // copied, not linked: what happens to the original must not happen to the apps
-        let copied = blocking(move || std::fs::copy(&binary, &destination)).await;
-        copied.map(drop).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => PocketBaseError::NoSuchVersion {
-                origin: self.origin(),
-                version: version.to_string(),
-                platform: platform(),
-            },
-            _ => PocketBaseError::Failed {
-                action: "copy",
-                origin: self.origin(),
-                version: version.to_string(),
-                source: source.into(),
-            },
-        })
+        let place = if self.0.is_dir() { self.0.join(version.to_string()).join("pocketbase") } else { self.0.clone() };
+        if !place.is_file() {
+            return Err(no_such(self.origin(), version));
+        }
+        let to = destination.to_owned();
+        let copied = blocking(move || -> std::io::Result<()> {
+            if std::fs::metadata(&place)?.len() > MAX_BINARY {
+                return Err(std::io::Error::other("it is larger than any PocketBase"));
+            }
+            std::fs::copy(&place, &to).map(drop)
+        });
+        copied
+            .await
+            .map_err(|e| failed("copy", self.origin(), version, e))?
+            .map_err(|e| failed("copy", self.origin(), version, e))?;
+        // one binary has one version: whether it is the wanted one, only it can tell
+        let said = probe::ask(destination).await;
+        let said = said.map_err(|e| failed("run", self.origin(), version, Reason(e.to_string())))?;
+        if probe::names(&said, version) { Ok(()) } else { Err(no_such(self.origin(), version)) }
     }
 }

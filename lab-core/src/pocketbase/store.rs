@@ -1,178 +1,225 @@
 //! One binary per version, fetched once, verified, read-only.
+//!
+//! ```text
+//! <store>/<version>/pocketbase   0555: one inode for all apps, so that they share its memory
+//! <store>/<version>/record.json  what it was when it came
+//! <store>/.<version>.lock        held while it is fetched
+//! <store>/.<version>.fetch-…/    a fetch at work, or what a crash left of one
+//! ```
 
 use std::{
-    collections::HashMap,
-    fs, io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use async_trait::async_trait;
 use semver::Version;
+use tokio_util::sync::CancellationToken;
 
-use super::{PocketBaseBinaries, PocketBaseError, PocketBaseSource};
-use crate::{blocking::blocking, durable};
+use super::{BinaryPath, MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, failed, probe, untrusted};
+use crate::{durable, progress::Progress};
 
-/// How long a binary may take to print its version.
-const PRINT_LIMIT: Duration = Duration::from_secs(20);
+mod record;
 
-/// `<store>/<version>/pocketbase`: releases hold hard links to it, so that all apps of one version share its pages.
-#[derive(Debug)]
+use self::record::{Record, State};
+
+/// How often a busy lock is tried again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// The store of PocketBase binaries. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct PocketBaseStore {
-    folder: PathBuf,
+    dir: Arc<Path>,
     source: Arc<dyn PocketBaseSource>,
-    /// One lock per version, held while that version is fetched: others wait for it and find it there. The outer one
-    /// guards the map only.
-    fetching: Mutex<HashMap<Version, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl PocketBaseStore {
-    /// A store in `folder`, made where missing, filled from `source`.
-    pub fn new(folder: impl Into<PathBuf>, source: Arc<dyn PocketBaseSource>) -> Self {
-        Self { folder: folder.into(), source, fetching: Mutex::default() }
+    /// The store in `dir`, which is made when first needed, filled from `source`.
+    pub fn new(dir: impl Into<PathBuf>, source: Arc<dyn PocketBaseSource>) -> Self {
+        Self { dir: dir.into().into(), source }
     }
 
-    /// The binary of a version, fetched where it is not there yet.
-    pub async fn binary(&self, version: &Version) -> Result<PathBuf, PocketBaseError> {
-        let binary = self.folder.join(version.to_string()).join("pocketbase");
-        let gate = {
-            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            fetching.entry(version.clone()).or_default().clone()
-        };
-        let _gate = gate.lock().await;
-        let path = binary.clone();
-        // it comes to this name only when it is whole and was verified
-        if blocking(move || path.is_file()).await {
-            return Ok(binary);
+    fn folder(&self, version: &Version) -> PathBuf {
+        self.dir.join(version.to_string())
+    }
+
+    /// The binary of `version`: fetched when it is not there or damaged, once for all who ask at the same time.
+    pub async fn binary(
+        &self,
+        version: &Version,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<BinaryPath, PocketBaseError> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(PocketBaseError::Cancelled),
+            done = self.present(version, progress) => done,
         }
-        self.fetch(version, &binary).await?;
-        Ok(binary)
     }
 
-    async fn fetch(&self, version: &Version, binary: &Path) -> Result<(), PocketBaseError> {
-        let folder = self.folder.clone();
-        let temporary = blocking(move || {
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder)?;
-            tempfile::Builder::new().prefix(".fetch-").tempdir_in(&folder)
-        });
-        let temporary = temporary.await.map_err(self.failed("store", version))?;
-        let fetched = temporary.path().join("pocketbase");
-        self.source.fetch(version, &fetched).await?;
-        {
-            let fetched = fetched.clone();
-            blocking(move || {
-                fs::set_permissions(&fetched, fs::Permissions::from_mode(0o555))?;
-                fs::File::open(&fetched)?.sync_all()
+    /// The binary of `version` as `pocketbase` in `folder`: the store's own inode where the file systems allow, a copy
+    /// otherwise.
+    pub async fn link_into(
+        &self,
+        version: &Version,
+        folder: &Path,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, PocketBaseError> {
+        let binary = self.binary(version, progress, cancel).await?;
+        let to = folder.join("pocketbase");
+        let link = to.clone();
+        self.on_disk("link", version, move || link_or_copy(&binary, &link)).await?;
+        Ok(to)
+    }
+
+    async fn present(&self, version: &Version, progress: &dyn Progress) -> Result<BinaryPath, PocketBaseError> {
+        if let Some(found) = self.check(version).await? {
+            return Ok(found);
+        }
+        let _lock = self.lock(version).await?;
+        // another caller may have been faster
+        if let Some(found) = self.check(version).await? {
+            return Ok(found);
+        }
+        self.fetch(version, progress).await
+    }
+
+    /// The binary, when it is there and undamaged.
+    async fn check(&self, version: &Version) -> Result<Option<BinaryPath>, PocketBaseError> {
+        let folder = self.folder(version);
+        let state = self.on_disk("check", version, move || record::check(&folder)).await?;
+        Ok(match state {
+            State::Sound => Some(self.folder(version).join(record::BINARY)),
+            State::Missing => None,
+        })
+    }
+
+    /// The lock of one version, over threads and processes. The file stays: deleting it would race with its next user.
+    async fn lock(&self, version: &Version) -> Result<fs::File, PocketBaseError> {
+        let (dir, path) = (Arc::clone(&self.dir), self.dir.join(format!(".{version}.lock")));
+        let file = self
+            .on_disk("lock", version, move || {
+                fs::create_dir_all(&dir)?;
+                fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)
             })
-            .await
-            .map_err(self.failed("store", version))?;
-        }
-        self.verify(version, &fetched).await?;
-        let binary = binary.to_owned();
-        blocking(move || {
-            let home = binary.parent().unwrap_or(&binary);
-            fs::DirBuilder::new().recursive(true).mode(0o755).create(home)?;
-            durable::rename(&fetched, &binary)?;
-            temporary.close()
-        })
-        .await
-        .map_err(self.failed("store", version))
-    }
-
-    /// That it runs here and is what it says: no checksum tells that a mirror serves the wrong version.
-    async fn verify(&self, version: &Version, binary: &Path) -> Result<(), PocketBaseError> {
-        let untrusted =
-            |reason| PocketBaseError::Untrusted { origin: self.source.origin(), version: version.to_string(), reason };
-        let output = tokio::process::Command::new(binary)
-            .arg("--version")
-            .env_clear()
-            .current_dir(binary.parent().unwrap_or(binary))
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = match tokio::time::timeout(PRINT_LIMIT, output).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(untrusted(format!("it does not run on this machine ({error})"))),
-            Err(_) => return Err(untrusted(format!("it printed no version within {} s", PRINT_LIMIT.as_secs()))),
-        };
-        let printed = String::from_utf8_lossy(&output.stdout);
-        if printed.split_whitespace().any(|word| word.trim_start_matches('v') == version.to_string()) {
-            return Ok(());
-        }
-        let printed: String = printed.trim().chars().take(100).filter(|c| !c.is_control()).collect();
-        Err(untrusted(format!("it says it is `{printed}`")))
-    }
-
-    fn failed(&self, action: &'static str, version: &Version) -> impl FnOnce(io::Error) -> PocketBaseError {
-        let (origin, version) = (self.source.origin(), version.to_string());
-        move |source| PocketBaseError::Failed { action, origin, version, source: source.into() }
-    }
-}
-
-#[async_trait]
-impl PocketBaseBinaries for PocketBaseStore {
-    async fn link_into(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
-        let binary = self.binary(version).await?;
-        let destination = destination.to_owned();
-        blocking(move || match fs::hard_link(&binary, &destination) {
-            // another file system, or one without links: it costs disk and memory, nothing else
-            Err(error) if matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::Unsupported) => {
-                fs::copy(&binary, &destination).map(drop)
+            .await?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
+                Err(fs::TryLockError::Error(error)) => return Err(failed("lock", self.origin(), version, error)),
             }
-            other => other,
+        }
+    }
+
+    async fn fetch(&self, version: &Version, progress: &dyn Progress) -> Result<BinaryPath, PocketBaseError> {
+        progress.log(&format!("Fetching PocketBase {version} from {}", self.origin()));
+        let (dir, prefix) = (Arc::clone(&self.dir), format!(".{version}.fetch-"));
+        let work = self.on_disk("store", version, move || workplace(&dir, &prefix)).await?;
+        // two folders: the source may fill its own with whatever it needs
+        let (fetched, ready) = (work.path().join("source/pocketbase"), work.path().join("ready"));
+        self.source.fetch(version, &fetched).await?;
+
+        let (from, to) = (fetched, ready.join(record::BINARY));
+        let staged = to.clone();
+        let outcome = self.on_disk("store", version, move || stage(&from, &to)).await?;
+        outcome.map_err(|reason| untrusted(self.origin(), version, reason))?;
+        let said = probe::ask(&staged).await;
+        let said = said.map_err(|e| failed("run", self.origin(), version, Reason(e.to_string())))?;
+        if !probe::names(&said, version) {
+            let said: String = said.trim().chars().take(100).collect();
+            return Err(untrusted(self.origin(), version, format!("it says it is `{said}`")));
+        }
+
+        let (folder, origin) = (self.folder(version), self.origin());
+        let place = folder.clone();
+        self.on_disk("store", version, move || {
+            Record::of(&ready.join(record::BINARY), origin)?.write(&ready)?;
+            durable::remove(&place)?;
+            durable::rename(&ready, &place)?;
+            drop(work);
+            Ok(())
         })
-        .await
-        .map_err(self.failed("link", version))
+        .await?;
+        progress.log(&format!("PocketBase {version} is in the store"));
+        Ok(folder.join(record::BINARY))
+    }
+
+    fn origin(&self) -> String {
+        self.source.origin()
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        version: &Version,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, PocketBaseError> {
+        let done = blocking(work).await.map_err(|e| failed(action, self.origin(), version, e))?;
+        done.map_err(|e| failed(action, self.origin(), version, e))
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
-mod tests {
-    use std::os::unix::fs::MetadataExt;
-
-    use super::*;
-    use crate::testing::pocketbase::FakePocketBase;
-
-    fn version() -> Version {
-        Version::new(0, 40, 6)
-    }
-
-    #[tokio::test]
-    async fn a_version_is_fetched_once_and_releases_share_its_inode() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let source = FakePocketBase::default();
-        let store = PocketBaseStore::new(dir.path().join("store"), Arc::new(source.clone()));
-        let version = version();
-        let many = futures_util::future::join_all((0..8).map(|_| store.binary(&version))).await;
-        assert!(many.iter().all(Result::is_ok), "{many:?}");
-        assert_eq!(source.fetches(), 1);
-        for name in ["a", "b"] {
-            store.link_into(&version, &dir.path().join(name)).await.expect("link");
+/// A fresh folder to fetch into; those that crashed fetches left are deleted. Needs the version's lock.
+fn workplace(dir: &Path, prefix: &str) -> io::Result<tempfile::TempDir> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            durable::remove(&entry.path())?;
         }
-        let meta = fs::metadata(dir.path().join("a")).expect("meta");
-        assert_eq!((meta.nlink(), meta.mode() & 0o777), (3, 0o555));
-        assert_eq!(fs::read_dir(dir.path().join("store")).expect("dir").count(), 1);
     }
+    let work = tempfile::Builder::new().prefix(prefix).tempdir_in(dir)?;
+    fs::create_dir(work.path().join("source"))?;
+    fs::create_dir(work.path().join("ready"))?;
+    Ok(work)
+}
 
-    #[tokio::test]
-    async fn a_binary_that_is_another_version_is_refused_and_not_kept() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let store = PocketBaseStore::new(dir.path(), Arc::new(FakePocketBase::saying("0.1.0")));
-        let error = store.binary(&version()).await.expect_err("the wrong version");
-        assert!(matches!(error, PocketBaseError::Untrusted { .. }), "{error}");
-        assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 0);
+/// Moves what a source left to its place, executable by all and writable by none; answers what is wrong with it.
+fn stage(from: &Path, to: &Path) -> io::Result<Result<(), &'static str>> {
+    let meta = match fs::symlink_metadata(from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err("nothing came")),
+        other => other?,
+    };
+    if !meta.is_file() || meta.nlink() != 1 {
+        return Ok(Err("it is no regular file of its own"));
     }
+    if meta.len() > MAX_BINARY {
+        return Ok(Err("it is larger than any PocketBase"));
+    }
+    fs::rename(from, to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o555))?;
+    fs::File::open(to)?.sync_all()?;
+    Ok(Ok(()))
+}
 
-    #[tokio::test]
-    async fn a_failed_fetch_can_be_tried_again() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let source = FakePocketBase::default();
-        source.fail_next();
-        let store = PocketBaseStore::new(dir.path(), Arc::new(source));
-        assert!(store.binary(&version()).await.is_err());
-        store.binary(&version()).await.expect("the second time");
+fn link_or_copy(binary: &Path, to: &Path) -> io::Result<()> {
+    let source = fs::metadata(binary)?;
+    let is_same = |meta: fs::Metadata| meta.ino() == source.ino() && meta.dev() == source.dev();
+    if fs::symlink_metadata(to).is_ok_and(is_same) {
+        return Ok(());
     }
+    durable::remove(to)?;
+    match fs::hard_link(binary, to) {
+        Ok(()) => {}
+        // another file system, too many links, or a kernel with `fs.protected_hardlinks` and a store of another user
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::CrossesDevices
+                    | ErrorKind::TooManyLinks
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::Unsupported
+            ) =>
+        {
+            fs::copy(binary, to)?;
+            fs::set_permissions(to, fs::Permissions::from_mode(0o555))?;
+            fs::File::open(to)?.sync_all()?;
+        }
+        Err(error) => return Err(error),
+    }
+    to.parent().map_or(Ok(()), durable::sync_dir)
 }

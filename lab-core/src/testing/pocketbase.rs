@@ -1,40 +1,64 @@
-//! A source of programs that say they are PocketBase.
+//! [`FakePocketBase`]: a source whose binaries are small shell scripts.
 
 use std::{
+    collections::VecDeque,
     os::unix::fs::PermissionsExt,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use semver::Version;
 
-use crate::pocketbase::{PocketBaseError, PocketBaseSource, platform};
+use crate::pocketbase::{PocketBaseError, PocketBaseSource};
 
-/// Brings a shell script that prints a version and otherwise sleeps. Clones are the same one.
+/// A source of scripts that say they are the wanted version. A cloneable handle.
 #[derive(Debug, Clone, Default)]
-pub struct FakePocketBase {
+pub struct FakePocketBase(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    only: Option<Vec<Version>>,
     says: Option<String>,
-    fetches: Arc<AtomicUsize>,
-    fails: Arc<AtomicBool>,
+    delay: Duration,
+    failures: VecDeque<PocketBaseError>,
+    journal: Vec<Version>,
 }
 
 impl FakePocketBase {
-    /// One whose programs print this version, whichever was asked for.
-    pub fn saying(version: &str) -> Self {
-        Self { says: Some(version.to_owned()), ..Self::default() }
+    /// A source that has every version.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// How often it was asked.
-    pub fn fetches(&self) -> usize {
-        self.fetches.load(Ordering::SeqCst)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the next fetch fail.
-    pub fn fail_next(&self) {
-        self.fails.store(true, Ordering::SeqCst);
+    /// Has these versions only.
+    pub fn only(&self, versions: impl IntoIterator<Item = Version>) {
+        self.state().only = Some(versions.into_iter().collect());
+    }
+
+    /// Lets the scripts say this instead of the wanted version.
+    pub fn say(&self, text: &str) {
+        self.state().says = Some(text.to_owned());
+    }
+
+    /// Lets every fetch take as long.
+    pub fn delay(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Lets a coming fetch fail.
+    pub fn fail_next(&self, error: PocketBaseError) {
+        self.state().failures.push_back(error);
+    }
+
+    /// The versions that were fetched so far, failures included.
+    pub fn journal(&self) -> Vec<Version> {
+        self.state().journal.clone()
     }
 }
 
@@ -44,19 +68,30 @@ impl PocketBaseSource for FakePocketBase {
         "a fake".to_owned()
     }
 
-    async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError> {
-        self.fetches.fetch_add(1, Ordering::SeqCst);
-        if self.fails.swap(false, Ordering::SeqCst) {
-            let (origin, version) = (self.origin(), version.to_string());
-            return Err(PocketBaseError::NoSuchVersion { origin, version, platform: platform() });
+    async fn fetch(&self, version: &Version, destination: &Path) -> Result<(), PocketBaseError> {
+        let (failure, delay, there, says) = {
+            let mut state = self.state();
+            state.journal.push(version.clone());
+            let there = state.only.as_ref().is_none_or(|only| only.contains(version));
+            (state.failures.pop_front(), state.delay, there, state.says.clone())
+        };
+        tokio::time::sleep(delay).await;
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-        let says = self.says.clone().unwrap_or_else(|| version.to_string());
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" = --version ] && {{ echo 'pocketbase version {says}'; exit; }}\nexec sleep 1000\n"
-        );
-        std::fs::write(destination, script).expect("the destination can be written");
-        let permissions = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(destination, permissions).expect("the destination can be changed");
-        Ok(())
+        if !there {
+            let (origin, version, platform) = (self.origin(), version.to_string(), "any".to_owned());
+            return Err(PocketBaseError::NoSuchVersion { origin, version, platform });
+        }
+        let says = says.unwrap_or_else(|| format!("pocketbase version {version}"));
+        let script = format!("#!/bin/sh\necho '{}'\n", says.replace('\'', ""));
+        let written = std::fs::write(destination, script)
+            .and_then(|()| std::fs::set_permissions(destination, std::fs::Permissions::from_mode(0o755)));
+        written.map_err(|source| PocketBaseError::Failed {
+            action: "write",
+            origin: self.origin(),
+            version: version.to_string(),
+            source: source.into(),
+        })
     }
 }

@@ -87,7 +87,6 @@ async fn a_tree_that_multiplies_itself_is_refused_in_time() {
     repo.commit_on("main", "bomb", tree);
     let error = bench.get(repo.path.to_str().unwrap(), None).await.unwrap_err();
     assert!(crate::bench::chain(&error).contains("more than 200000"), "{error:?}");
-    let mut tree = tree;
     for _ in 0..150 {
         tree = repo.tree(&[(TREE, b"d", tree)]);
     }

@@ -80,7 +80,7 @@ fn warn_of_pointers(job: &Job, pointers: &[&[u8]]) {
     let named: Vec<String> = pointers.iter().take(MAX_NAMED).map(|path| escape(path, 200)).collect();
     let more = if pointers.len() > MAX_NAMED { " …" } else { "" };
     job.warn(&format!(
-        "{} files are kept in Git LFS and come as pointers only: {}{more}; commit what the app needs",
+        "files kept in Git LFS come as pointers only, {} of them: {}{more}; commit what the app needs",
         pointers.len(),
         named.join(", ")
     ));

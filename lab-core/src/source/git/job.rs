@@ -113,7 +113,9 @@ impl Job {
         let failed = |error: std::io::Error| origin.failed(format!("cannot write the git cache: {error}"));
         let cache = Cache::take(&self.request.cache, self.max_bytes()).map_err(failed)?;
         let mut done = self.attempt(&origin, &cache);
-        if matches!(done, Err(SourceError::Failed { .. })) && origin.is_damaged() && !self.stop.is_set() {
+        let is_cached = origin.url.transport() != Transport::Local;
+        let is_broken = matches!(done, Err(SourceError::Failed { .. })) && origin.is_damaged();
+        if is_cached && is_broken && !self.stop.is_set() {
             self.warn("the git cache was damaged; fetching all again");
             cache.clear().map_err(failed)?;
             self.received.set(0);

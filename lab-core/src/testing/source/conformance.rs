@@ -237,7 +237,7 @@ pub async fn no_link_leads_outside(fixture: &dyn SourceFixture) {
 }
 
 fn leads_outside(root: &Path) -> bool {
-    WalkDir::new(root).into_iter().flatten().filter(|entry| entry.path_is_symlink()).any(|entry| {
+    WalkDir::new(root).into_iter().flatten().filter(walkdir::DirEntry::path_is_symlink).any(|entry| {
         let canonical = |path: &Path| fs::canonicalize(path).ok();
         !canonical(entry.path())
             .is_some_and(|path| Some(path.as_path()).zip(canonical(root)).is_some_and(|(p, r)| p.starts_with(r)))
