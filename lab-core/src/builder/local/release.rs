@@ -14,7 +14,7 @@ use super::{
     LocalBuilderSettings,
     command::Prepared,
     copy::Copy,
-    environment::{environment, program},
+    environment::{environment, program, tune},
     frontend,
     log::Log,
     place::Checkout,
@@ -127,8 +127,9 @@ impl Build {
         &self,
         words: &[String],
         directory: &Path,
-        env: BTreeMap<String, String>,
+        mut env: BTreeMap<String, String>,
     ) -> Result<(), BuildError> {
+        tune(&mut env, words, &self.settings.cache_dir);
         let path = env.get("PATH").map_or(self.settings.path.as_str(), String::as_str);
         let (program, arguments) = program(words, directory, path)?;
         let prepared = Prepared {

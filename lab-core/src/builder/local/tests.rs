@@ -72,7 +72,7 @@ impl Bench {
             fs::write(path, content).expect("write");
         }
         let (progress, cancel) = (Arc::default(), CancellationToken::new());
-        Self { dir, settings, progress, cancel, env: BTreeMap::new(), timeout: Duration::from_secs(120) }
+        Self { dir, settings, progress, cancel, env: BTreeMap::new(), timeout: Duration::from_mins(2) }
     }
 
     /// A checkout whose frontend is built by a shell script.
