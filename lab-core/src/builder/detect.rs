@@ -15,6 +15,7 @@ use crate::release::HealthCheck;
 
 mod candidate;
 mod choose;
+mod embed;
 mod folders;
 mod frameworks;
 mod frontend;

@@ -18,6 +18,8 @@ const FIXED: &[(&str, &str)] = &[
     // a toolchain that is fetched behind one's back is neither bounded nor explained
     ("GOTOOLCHAIN", "local"),
     ("GOTELEMETRY", "off"),
+    // else only root could delete the cache
+    ("GOFLAGS", "-modcacherw"),
     ("npm_config_audit", "false"),
     ("npm_config_fund", "false"),
     ("npm_config_progress", "false"),
