@@ -1,6 +1,6 @@
 //! Says how a tree is built and run: one pure function over a listing.
 //!
-//! Each kind of app is a [`Rule`] that finds candidates; all are ranked together and the best one wins, or the person is
+//! Each kind of app is a `Rule` that finds candidates; all are ranked together and the best one wins, or the person is
 //! asked. What `lab.toml` states is never guessed.
 
 use std::path::{Path, PathBuf};
