@@ -6,6 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::progress::Progress;
 
 pub mod archive;
 pub mod path;
@@ -68,8 +71,15 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
 /// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
 #[async_trait]
 pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
-    /// Hard-links the read-only binary of `version` to `destination`, which is not there yet.
-    async fn link_into(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+    /// Hard-links the read-only binary of `version` into `folder` as `pocketbase`, which is not there yet, and says where
+    /// it is. It is brought first when it is not in the store; `cancel` ends that.
+    async fn link_into(
+        &self,
+        version: &semver::Version,
+        folder: &Path,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, PocketBaseError>;
 }
 
 /// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
