@@ -1,2 +1,8 @@
 //! The `lab` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    lab_cli::run().await
+}

@@ -6,6 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::progress::Progress;
 
 pub mod archive;
 mod digest;
@@ -76,6 +79,20 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     /// Puts the verified binary of `version` at `destination`, a path in an empty folder on the store's file system; may
     /// use the folder for its own files, which are deleted afterwards.
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+}
+
+/// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
+#[async_trait]
+pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
+    /// Hard-links the read-only binary of `version` into `folder` as `pocketbase`, which is not there yet, and says where
+    /// it is. It is brought first when it is not in the store; `cancel` ends that.
+    async fn link_into(
+        &self,
+        version: &semver::Version,
+        folder: &Path,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, PocketBaseError>;
 }
 
 /// The largest binary that is taken: five times the size of today's.

@@ -42,14 +42,21 @@ mod fake {
 }
 
 mod local {
-    use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+    use std::{
+        fs,
+        os::unix::fs::PermissionsExt,
+        path::{Path, PathBuf},
+    };
 
     use super::*;
     use async_trait::async_trait;
     use lab_core::{
         builder::{Builder, LocalBuilder, LocalBuilderSettings},
         pocketbase::{PocketBaseBinaries, PocketBaseError},
+        progress::Progress,
     };
+
+    use tokio_util::sync::CancellationToken;
 
     /// Writes a script where the official binary would be linked.
     #[derive(Debug)]
@@ -57,10 +64,17 @@ mod local {
 
     #[async_trait]
     impl PocketBaseBinaries for Scripts {
-        async fn link_into(&self, _: &semver::Version, destination: &Path) -> Result<(), PocketBaseError> {
-            fs::write(destination, "#!/bin/sh\n").expect("write");
-            fs::set_permissions(destination, fs::Permissions::from_mode(0o555)).expect("chmod");
-            Ok(())
+        async fn link_into(
+            &self,
+            _: &semver::Version,
+            folder: &Path,
+            _: &dyn Progress,
+            _: &CancellationToken,
+        ) -> Result<PathBuf, PocketBaseError> {
+            let destination = folder.join("pocketbase");
+            fs::write(&destination, "#!/bin/sh\n").expect("write");
+            fs::set_permissions(&destination, fs::Permissions::from_mode(0o555)).expect("chmod");
+            Ok(destination)
         }
     }
 

@@ -73,7 +73,7 @@ struct Named(AppName);
 /// An app's name and a deployment's id from the path.
 struct Chosen(AppName, DeploymentId);
 
-impl<S: Sync> FromRequestParts<S> for Named {
+impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
@@ -86,7 +86,7 @@ impl<S: Sync> FromRequestParts<S> for Named {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Chosen {
+impl<S: Send + Sync> FromRequestParts<S> for Chosen {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {

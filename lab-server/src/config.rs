@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     ops::RangeInclusive,
@@ -11,8 +12,8 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use lab_core::{
-    LabSettings, PublicAddress, Secret, UrlPolicy, layout::DataDir, router::Hostname, router::gateway::IpRange,
-    source::FetchLimits,
+    LabSettings, PublicAddress, Secret, UrlPolicy, layout::DataDir, pocketbase::wheel::PythonWheel, router::Hostname,
+    router::gateway::IpRange, source::FetchLimits,
 };
 use serde::Deserialize;
 
@@ -198,6 +199,8 @@ pub struct Config {
     pub path: String,
     /// Variables for build tools.
     pub tool_env: BTreeMap<String, String>,
+    /// Variables for pip.
+    pub pip_env: Vec<(OsString, OsString)>,
     origins: Vec<(&'static str, &'static str)>,
 }
 
@@ -223,7 +226,7 @@ pub enum ConfigError {
     },
 }
 
-fn invalid(name: &'static str, reason: impl ToString) -> ConfigError {
+fn invalid(name: &'static str, reason: impl std::fmt::Display) -> ConfigError {
     ConfigError::Value { name, reason: reason.to_string() }
 }
 
@@ -255,7 +258,9 @@ impl Config {
         let env = |name: &str| std::env::var(name).ok();
         let tool_env =
             TOOL_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), env(name)?))).collect::<BTreeMap<_, _>>();
-        Self::of(&arguments.given, file, env("PATH").unwrap_or_default(), tool_env)
+        let mut config = Self::of(&arguments.given, file, env("PATH").unwrap_or_default(), tool_env)?;
+        config.pip_env = std::env::vars_os().filter(|(name, _)| PythonWheel::wants(&name.to_string_lossy())).collect();
+        Ok(config)
     }
 
     fn of(given: &Given, file: File, path: String, tool_env: BTreeMap<String, String>) -> Result<Self, ConfigError> {
@@ -345,6 +350,7 @@ impl Config {
             log_filter,
             path,
             tool_env,
+            pip_env: Vec::new(),
             origins: pick.origins,
         })
     }

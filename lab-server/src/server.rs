@@ -100,7 +100,7 @@ impl Server {
         let app = |door| router(stack.lab.clone(), Access { door, key: key.clone() }, stop.clone());
         let gateway = stack.gateway.clone();
         let gateway_stop = stop.clone();
-        tasks.spawn(async move { drop(gateway.serve(public, gateway_stop).await) });
+        tasks.spawn(async move { gateway.serve(public, gateway_stop).await });
         tasks.spawn(serve_api(api, app(Door::Tcp), stop.clone()));
         tasks.spawn(serve_api(own_host, app(Door::Public), stop.clone()));
         tasks.spawn(serve_api(socket, app(Door::Socket), stop.clone()));

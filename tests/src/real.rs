@@ -8,7 +8,7 @@ use lab_core::{
     deploy::{DeployState, Deployment},
     health::http::HttpProbe,
     layout::DataDir,
-    pocketbase::{LocalBinaries, PocketBaseStore},
+    pocketbase::{PocketBaseStore, path::LocalBinaries},
     ports::file::FilePorts,
     registry::file::FileRegistry,
     router::gateway::{Gateway, GatewaySettings},

@@ -1,6 +1,6 @@
 //! Says how a tree is built and run: one pure function over a listing.
 //!
-//! Each kind of app is a [`Rule`] that finds candidates; all are ranked together and the best one wins, or the person is
+//! Each kind of app is a `Rule` that finds candidates; all are ranked together and the best one wins, or the person is
 //! asked. What `lab.toml` states is never guessed.
 
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use crate::release::HealthCheck;
 
 mod candidate;
 mod choose;
+mod embed;
 mod folders;
 mod frameworks;
 mod frontend;

@@ -16,10 +16,14 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use semver::Version;
 use tokio_util::sync::CancellationToken;
 
-use super::{BinaryPath, MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, failed, probe, untrusted};
+use super::{
+    BinaryPath, MAX_BINARY, PocketBaseBinaries, PocketBaseError, PocketBaseSource, Reason, blocking, failed, probe,
+    untrusted,
+};
 use crate::{durable, progress::Progress};
 
 mod record;
@@ -58,22 +62,6 @@ impl PocketBaseStore {
             () = cancel.cancelled() => Err(PocketBaseError::Cancelled),
             done = self.present(version, progress) => done,
         }
-    }
-
-    /// The binary of `version` as `pocketbase` in `folder`: the store's own inode where the file systems allow, a copy
-    /// otherwise.
-    pub async fn link_into(
-        &self,
-        version: &Version,
-        folder: &Path,
-        progress: &dyn Progress,
-        cancel: &CancellationToken,
-    ) -> Result<PathBuf, PocketBaseError> {
-        let binary = self.binary(version, progress, cancel).await?;
-        let to = folder.join("pocketbase");
-        let link = to.clone();
-        self.on_disk("link", version, move || link_or_copy(&binary, &link)).await?;
-        Ok(to)
     }
 
     async fn present(&self, version: &Version, progress: &dyn Progress) -> Result<BinaryPath, PocketBaseError> {
@@ -161,6 +149,24 @@ impl PocketBaseStore {
     ) -> Result<T, PocketBaseError> {
         let done = blocking(work).await.map_err(|e| failed(action, self.origin(), version, e))?;
         done.map_err(|e| failed(action, self.origin(), version, e))
+    }
+}
+
+#[async_trait]
+impl PocketBaseBinaries for PocketBaseStore {
+    /// The store's own inode where the file systems allow, a copy otherwise.
+    async fn link_into(
+        &self,
+        version: &Version,
+        folder: &Path,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<PathBuf, PocketBaseError> {
+        let binary = self.binary(version, progress, cancel).await?;
+        let to = folder.join("pocketbase");
+        let link = to.clone();
+        self.on_disk("link", version, move || link_or_copy(&binary, &link)).await?;
+        Ok(to)
     }
 }
 

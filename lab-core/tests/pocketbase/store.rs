@@ -9,7 +9,7 @@ use std::{
 };
 
 use lab_core::{
-    pocketbase::{PocketBaseError, PocketBaseStore},
+    pocketbase::{PocketBaseBinaries, PocketBaseError, PocketBaseStore},
     progress::Silent,
     testing::pocketbase::FakePocketBase,
 };

@@ -72,7 +72,8 @@ fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, Bui
     if equal.len() > 1 {
         return Err(ambiguous(&equal));
     }
-    reasons.extend(found.iter().skip(1).take(10).map(|other| passed_over(scope, other)));
+    reasons
+        .extend(found.iter().filter(|other| other.root != best.root).take(10).map(|other| passed_over(scope, other)));
     Ok(best)
 }
 

@@ -5,11 +5,15 @@
 use std::cmp::Reverse;
 
 use super::{
-    BuildError, Candidate, Resolved, Scope, candidate, frameworks, frameworks::Verdict, go, package::Package, path,
-    paths,
+    BuildError, Candidate, Resolved, Scope, candidate,
+    embed::{Embed, embeds},
+    frameworks,
+    frameworks::Verdict,
+    package::Package,
+    path, paths,
 };
 use crate::builder::{
-    lab_toml::{FrontendSection, Section, ServerKind},
+    lab_toml::{FrontendSection, Section},
     plan::Frontend,
 };
 
@@ -91,7 +95,9 @@ fn detected(
 
 /// The most likely package, server-rendered or not; none when there is none or several are as likely.
 fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Option<Found> {
-    let mut all: Vec<Found> = folders(scope, chosen).into_iter().filter_map(|it| found(scope, chosen, &it)).collect();
+    let embeds = embeds(scope, chosen);
+    let folders = folders(scope, chosen, &embeds);
+    let mut all: Vec<Found> = folders.iter().filter_map(|folder| found(scope, chosen, &embeds, folder)).collect();
     all.sort_by_key(|found| Reverse(found.rank));
     if let [first, second, ..] = all.as_slice()
         && first.rank == second.rank
@@ -106,20 +112,26 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Opt
 }
 
 /// The app's folder, the one that was looked in, and the folders in both; beside a backend's folder too.
-fn folders(scope: &Scope<'_>, chosen: &Candidate) -> Vec<String> {
+fn folders(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Vec<String> {
     let mut roots = vec![chosen.root.as_str(), scope.root.as_str()];
+    if paths::is_below(&chosen.root, &scope.root) {
+        roots.push(paths::parent(&chosen.root));
+    }
     if scope.rooted && candidate::is_backend_name(&scope.root) {
         roots.push(paths::parent(&scope.root));
     }
     let mut all: Vec<String> = roots.into_iter().flat_map(|root| scope.tree.folders(root, 1)).collect();
-    all.extend(embeds(scope, chosen).into_iter().filter_map(|embed| package_of(scope, chosen, &embed)));
-    all.retain(|folder| candidate::decoy(folder, &scope.root).is_none());
+    all.extend(embeds.iter().filter_map(|embed| embed.package.clone()));
+    // by the last name alone: a person may have named a root below `examples`
+    all.retain(|folder| {
+        [&chosen.root, &scope.root].contains(&folder) || candidate::decoy(paths::name(folder), "").is_none()
+    });
     all.sort();
     all.dedup();
     all
 }
 
-fn found(scope: &Scope<'_>, chosen: &Candidate, folder: &str) -> Option<Found> {
+fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) -> Option<Found> {
     let package = Package::read(scope, folder)?;
     if !package.scripts.contains_key("build") {
         return None;
@@ -132,12 +144,12 @@ fn found(scope: &Scope<'_>, chosen: &Candidate, folder: &str) -> Option<Found> {
     if place.is_none() && !is_root && verdict.is_none() {
         return None;
     }
-    let embed =
-        embeds(scope, chosen).into_iter().find(|embed| package_of(scope, chosen, embed).as_deref() == Some(folder));
+    let embed = embeds.iter().find(|embed| embed.package.as_deref() == Some(folder)).map(|embed| embed.target.clone());
     let public = named_public(&package);
     let output = embed.clone().or_else(|| public.clone()).or_else(|| output_of(&package, verdict.as_ref()));
     let rank = Rank {
-        embedded: embed.is_some() || output.as_ref().is_some_and(|output| embeds(scope, chosen).contains(output)),
+        embedded: embed.is_some()
+            || output.as_ref().is_some_and(|output| embeds.iter().any(|embed| embed.target == *output)),
         writes_public: output.as_deref().is_some_and(|output| paths::name(output) == "pb_public"),
         place: Reverse(match place {
             Some(place) => place,
@@ -163,38 +175,6 @@ fn named_public(package: &Package) -> Option<String> {
         script.split([' ', '=', '"', '\'', ';', '&']).find(|word| word.split('/').any(|name| name == "pb_public"))?;
     let (before, _) = word.split_once("pb_public")?;
     paths::normal(&package.folder, &format!("{before}pb_public"))
-}
-
-/// The folders that the Go program embeds and that are not committed.
-fn embeds(scope: &Scope<'_>, chosen: &Candidate) -> Vec<String> {
-    if chosen.kind != ServerKind::Go {
-        return Vec::new();
-    }
-    let mut all = Vec::new();
-    for folder in scope.tree.folders(&chosen.root, super::candidate::DEPTH + 1) {
-        for (_, text) in go::go_files(scope, &folder) {
-            let lines = text.lines().filter_map(|line| line.strip_prefix("//go:embed "));
-            let patterns =
-                lines.flat_map(str::split_whitespace).map(|it| it.trim_start_matches("all:").trim_matches('"'));
-            let plain = patterns.map(|it| it.trim_end_matches("/*")).filter(|it| !it.contains(['*', '?', '[']));
-            all.extend(plain.filter_map(|it| paths::normal(&folder, it)).filter(|it| scope.tree.kind(it).is_none()));
-        }
-    }
-    all
-}
-
-/// The nearest package above an embedded folder, inside the Go module.
-fn package_of(scope: &Scope<'_>, chosen: &Candidate, embed: &str) -> Option<String> {
-    let mut folder = paths::parent(embed);
-    loop {
-        if scope.tree.is_file(&paths::join(folder, "package.json")) {
-            return Some(folder.to_owned());
-        }
-        if folder.is_empty() || folder == chosen.root {
-            return None;
-        }
-        folder = paths::parent(folder);
-    }
 }
 
 /// What `[frontend]` says, completed by what is found.

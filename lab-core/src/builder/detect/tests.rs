@@ -275,6 +275,11 @@ const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks",
     ),
     (
+        "a backend and a frontend in apps",
+        &[("apps/api/go.mod", GO_MOD), ("apps/api/main.go", MAIN), ("apps/web/package.json", VITE)],
+        "go apps/api . 0.29.1; frontend apps/web [npm install, npm run build] apps/web/dist",
+    ),
+    (
         "lab.toml names the root",
         &[("lab.toml", "root = \"two\""), ("one/pb_hooks/a.pb.js", ""), ("two/pb_hooks/a.pb.js", "")],
         "pb 1.2.3; hooks two/pb_hooks",
@@ -397,12 +402,16 @@ fn a_given_root_is_looked_in_and_a_frontend_beside_it_is_found() {
         ("apps/one/pb_hooks/a.pb.js", ""),
         ("apps/two/backend/pb_hooks/a.pb.js", ""),
         ("apps/two/frontend/package.json", VITE),
+        ("examples/three/backend/pb_hooks/a.pb.js", ""),
+        ("examples/three/frontend/package.json", VITE),
     ]);
     let at = |root: &str| detect(&tree, &DetectSettings { root: Some(root.into()), ..DetectSettings::default() });
     assert_eq!(at("apps/one").expect("plan").hooks, Some("apps/one/pb_hooks".into()));
     let two = at("apps/two/backend").expect("plan");
     assert_eq!(two.hooks, Some("apps/two/backend/pb_hooks".into()));
     assert_eq!(two.frontend.expect("frontend").directory, Path::new("apps/two/frontend"));
+    let named = at("examples/three/backend").expect("plan");
+    assert_eq!(named.frontend.expect("frontend").directory, Path::new("examples/three/frontend"));
     for bad in ["..", "/etc", "nowhere", "apps/../.."] {
         assert!(at(bad).is_err(), "{bad}");
     }

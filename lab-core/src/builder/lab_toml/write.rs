@@ -28,7 +28,11 @@ impl BuildPlan {
                 path: Some(HealthPath::new(&self.health.path)?),
                 timeout: Some(Seconds(self.health.timeout_secs)),
             }),
-            env: Some(EnvSection { required: all(&self.required_env, EnvName::new)? }),
+            env: if self.required_env.is_empty() {
+                None
+            } else {
+                Some(EnvSection { required: all(&self.required_env, EnvName::new)? })
+            },
         };
         toml::to_string(&toml).map_err(|error| error.to_string())
     }

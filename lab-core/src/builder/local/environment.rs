@@ -18,12 +18,12 @@ const FIXED: &[(&str, &str)] = &[
     // a toolchain that is fetched behind one's back is neither bounded nor explained
     ("GOTOOLCHAIN", "local"),
     ("GOTELEMETRY", "off"),
+    // else only root could delete the cache
+    ("GOFLAGS", "-modcacherw"),
     ("npm_config_audit", "false"),
     ("npm_config_fund", "false"),
     ("npm_config_progress", "false"),
     ("npm_config_update_notifier", "false"),
-    // pnpm would hard-link its store into the tree: one app's build could change another's packages
-    ("npm_config_package_import_method", "clone-or-copy"),
     ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
     ("YARN_ENABLE_TELEMETRY", "0"),
     ("DISABLE_OPENCOLLECTIVE", "1"),
@@ -37,7 +37,6 @@ const CACHES: &[(&str, &str)] = &[
     ("GOCACHE", "go-build"),
     ("GOMODCACHE", "go-mod"),
     ("npm_config_cache", "npm"),
-    ("npm_config_store_dir", "pnpm"),
     ("YARN_CACHE_FOLDER", "yarn"),
     ("BUN_INSTALL_CACHE_DIR", "bun"),
     ("COREPACK_HOME", "corepack"),
@@ -62,6 +61,19 @@ pub(super) fn environment(
     // without it, what leaves the process group could not be found
     env.insert(MARKER.to_owned(), marker.to_owned());
     env
+}
+
+/// Adds what only the command's own program understands: npm warns of settings that are pnpm's.
+pub(super) fn tune(env: &mut BTreeMap<String, String>, words: &[String], cache_dir: &Path) {
+    if words.first().is_some_and(|program| program == "pnpm") {
+        // up to version 10, and from 11 on
+        for prefix in ["npm_config", "pnpm_config"] {
+            let store = cache_dir.join("pnpm").to_string_lossy().into_owned();
+            env.entry(format!("{prefix}_store_dir")).or_insert(store);
+            // hard links into its store would let one app's build change another's packages
+            env.entry(format!("{prefix}_package_import_method")).or_insert_with(|| "clone-or-copy".to_owned());
+        }
+    }
 }
 
 /// Managers that Node.js's `corepack` brings.

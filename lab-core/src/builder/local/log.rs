@@ -34,6 +34,11 @@ impl Log {
         Self { progress, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Where lines go, for what has nothing to clean or to bound.
+    pub(super) fn progress(&self) -> &dyn Progress {
+        self.progress.as_ref()
+    }
+
     /// What the builder itself says: always there.
     pub(super) fn say(&self, line: &str) {
         self.progress.log(&clean(line.as_bytes()));

@@ -70,16 +70,18 @@ impl Family {
 impl Drop for Family {
     fn drop(&mut self) {
         if self.is_armed {
-            // only while the command was not waited for: until then its number is not given to another process
-            let _ = killpg(self.leader, Signal::SIGKILL);
-            signal_all(self.leader, &self.marker, Some(Signal::SIGKILL));
+            // again for what was started meanwhile
+            let _ = (0..5).find(|_| signal_all(self.leader, &self.marker, Some(Signal::SIGKILL)) == 0);
         }
     }
 }
 
 /// Sends `signal` to every member that lives; says how many there are.
 fn signal_all(leader: Pid, marker: &[u8], signal: Option<Signal>) -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else { return 0 };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        // without /proc the group is all that can be reached
+        return usize::from(killpg(leader, signal).is_ok());
+    };
     let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let members: Vec<Pid> = pids.filter(|pid| is_member(*pid, leader, marker)).map(Pid::from_raw).collect();
     for pid in &members {

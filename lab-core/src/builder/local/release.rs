@@ -14,7 +14,7 @@ use super::{
     LocalBuilderSettings,
     command::Prepared,
     copy::Copy,
-    environment::{environment, program},
+    environment::{environment, program, tune},
     frontend,
     log::Log,
     place::Checkout,
@@ -127,8 +127,9 @@ impl Build {
         &self,
         words: &[String],
         directory: &Path,
-        env: BTreeMap<String, String>,
+        mut env: BTreeMap<String, String>,
     ) -> Result<(), BuildError> {
+        tune(&mut env, words, &self.settings.cache_dir);
         let path = env.get("PATH").map_or(self.settings.path.as_str(), String::as_str);
         let (program, arguments) = program(words, directory, path)?;
         let prepared = Prepared {
@@ -149,13 +150,17 @@ impl Build {
             reason: error.to_string(),
         })?;
         self.log.say(&format!("PocketBase {version}"));
-        let destination = self.job.output.join("pocketbase");
+        let token = self.stop.token();
+        let _ends_with_this = token.clone().drop_guard();
+        let linked = self.binaries.link_into(&parsed, &self.job.output, self.log.progress(), &token);
         tokio::select! {
-            linked = self.binaries.link_into(&parsed, &destination) => linked.map_err(|source| {
+            biased;
+            // before the store's own word for it; it hears of a time-out when the guard is dropped
+            why = self.stop.wait() => return Err(why),
+            linked = linked => linked.map_err(|source| {
                 BuildError::PocketBase { version: version.to_owned(), source }
             })?,
-            why = self.stop.wait() => return Err(why),
-        }
+        };
         Ok(("pocketbase", Flags::Official, Some(version.to_owned())))
     }
 

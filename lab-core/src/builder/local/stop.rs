@@ -21,6 +21,11 @@ impl Stop {
         Self { cancel, deadline: Instant::now().checked_add(limit), limit }
     }
 
+    /// A token that is cancelled with the build, for what is a part of it.
+    pub(super) fn token(&self) -> CancellationToken {
+        self.cancel.child_token()
+    }
+
     /// An error when the build must end.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         if self.cancel.is_cancelled() {

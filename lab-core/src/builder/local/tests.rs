@@ -21,7 +21,14 @@ struct Scripts;
 
 #[async_trait]
 impl PocketBaseBinaries for Scripts {
-    async fn link_into(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError> {
+    async fn link_into(
+        &self,
+        version: &semver::Version,
+        folder: &Path,
+        _: &dyn Progress,
+        _: &CancellationToken,
+    ) -> Result<PathBuf, PocketBaseError> {
+        let destination = folder.join("pocketbase");
         if version.major == 99 {
             return Err(PocketBaseError::NoSuchVersion {
                 origin: "test".to_owned(),
@@ -29,9 +36,9 @@ impl PocketBaseBinaries for Scripts {
                 platform: "test".to_owned(),
             });
         }
-        fs::write(destination, format!("#!/bin/sh\necho {version}\n")).expect("write");
-        fs::set_permissions(destination, fs::Permissions::from_mode(0o555)).expect("chmod");
-        Ok(())
+        fs::write(&destination, format!("#!/bin/sh\necho {version}\n")).expect("write");
+        fs::set_permissions(&destination, fs::Permissions::from_mode(0o555)).expect("chmod");
+        Ok(destination)
     }
 }
 
@@ -72,7 +79,7 @@ impl Bench {
             fs::write(path, content).expect("write");
         }
         let (progress, cancel) = (Arc::default(), CancellationToken::new());
-        Self { dir, settings, progress, cancel, env: BTreeMap::new(), timeout: Duration::from_secs(120) }
+        Self { dir, settings, progress, cancel, env: BTreeMap::new(), timeout: Duration::from_mins(2) }
     }
 
     /// A checkout whose frontend is built by a shell script.

@@ -55,7 +55,7 @@ impl Fixture {
 
     async fn job(&self, builder: &dyn Builder) -> BuildJob {
         let plan = builder.plan(&self.checkout()).await.expect("a plan");
-        let timeout = Duration::from_secs(120);
+        let timeout = Duration::from_mins(2);
         BuildJob { checkout: self.checkout(), plan, output: self.output(), env: BTreeMap::new(), timeout }
     }
 

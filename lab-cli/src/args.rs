@@ -1,0 +1,186 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use lab_core::{AppName, DeploymentId, GitRef};
+
+/// Deploys and looks after PocketBase apps on a lab server.
+///
+/// The server is found by --url or LAB_URL (with LAB_API_KEY), else by its socket: --socket or LAB_SOCKET, $DATA_DIR/lab.sock,
+/// ./data/lab.sock, /var/lib/lab/lab.sock, /app/data/lab.sock, else at http://127.0.0.1:9000.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, about, long_about, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Prints one JSON object: {"ok": true, "data": …} or {"ok": false, "error": {"code", "message"}}; streams print one
+    /// per line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 the request makes no sense, 3 not found, 4 conflict or busy, \
+    5 the app's fault (its deployment failed), 6 no server, or not allowed";
+
+/// Where the server is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// The server's address, such as https://lab.example.com
+    #[arg(long, env = "LAB_URL", global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The server's socket
+    #[arg(long, env = "LAB_SOCKET", global = true, value_name = "FILE")]
+    pub(crate) socket: Option<PathBuf>,
+    /// The API's key
+    #[arg(long, env = "LAB_API_KEY", global = true, hide_env_values = true, value_name = "KEY")]
+    pub(crate) api_key: Option<String>,
+    /// The local server's data directory
+    #[arg(long, env = "DATA_DIR", global = true, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// What `lab` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Deploys a repository, or the checkout you stand in; deploys a known app again
+    Deploy(Deploy),
+    /// Lists the apps
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Shows an app
+    Show {
+        /// The app
+        app: AppName,
+    },
+    /// Shows what an app printed
+    Logs {
+        /// The app
+        app: AppName,
+        /// Goes on as it prints, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the last lines
+        #[arg(short = 'n', long, default_value_t = 100)]
+        lines: usize,
+    },
+    /// Stops and starts an app
+    Restart {
+        /// The app
+        app: AppName,
+    },
+    /// Stops an app; it stays stopped
+    Stop {
+        /// The app
+        app: AppName,
+    },
+    /// Starts an app
+    Start {
+        /// The app
+        app: AppName,
+    },
+    /// Removes an app; its data goes to the trash
+    Rm {
+        /// The app
+        app: AppName,
+        /// Deletes its data at once
+        #[arg(long)]
+        purge: bool,
+        /// Does not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Lists an app's deployments
+    Deployments {
+        /// The app
+        app: AppName,
+    },
+    /// Shows the log of a deployment, of the last one unless an id is given
+    Log {
+        /// The app
+        app: AppName,
+        /// The deployment
+        id: Option<DeploymentId>,
+    },
+    /// Cancels a deployment, the one under way unless an id is given
+    Cancel {
+        /// The app
+        app: AppName,
+        /// The deployment
+        id: Option<DeploymentId>,
+    },
+    /// Shows how a repository would be built and run, without doing it; needs no server
+    Plan {
+        /// A folder, or a repository's address
+        #[arg(default_value = ".")]
+        source: String,
+        /// The app's folder in it, where there are several
+        #[arg(long, value_name = "FOLDER")]
+        root: Option<PathBuf>,
+        /// The branch, tag or commit
+        #[arg(short, long)]
+        branch: Option<GitRef>,
+    },
+    /// Creates a PocketBase superuser, or gives one a new password; the password is shown once
+    Superuser {
+        /// The app
+        app: AppName,
+        /// The superuser's email address
+        email: String,
+        /// Reads the password from standard input instead of making one
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Prints an app's address, and on a terminal opens it
+    Open {
+        /// The app
+        app: AppName,
+    },
+    /// Looks for what is wrong, and says what to do
+    Doctor,
+    /// Prints a shell's completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What to deploy.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The repository's address; none: the origin of the checkout you stand in, or a known app's own
+    pub(crate) repository: Option<String>,
+    /// The app's name, which is also its place below the lab's domain; none: the repository's name
+    #[arg(short, long)]
+    pub(crate) name: Option<AppName>,
+    /// The branch, tag or commit; none: what the app follows, at first the remote's HEAD
+    #[arg(short, long)]
+    pub(crate) branch: Option<GitRef>,
+    /// Reads a token for the private repository from standard input; it is kept for later
+    #[arg(long)]
+    pub(crate) token_stdin: bool,
+    /// Returns at once; `lab log` shows the rest
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_sent() {
+        assert!(Arguments::try_parse_from(["lab", "show", "My App"]).is_err());
+        assert!(Arguments::try_parse_from(["lab", "show", "my-app", "--json"]).is_ok());
+    }
+}

@@ -1,0 +1,46 @@
+//! One module per verb, or per few that belong together.
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Arguments, Command},
+    client::Client,
+    error::CliError,
+    output::Output,
+};
+
+mod apps;
+mod deploy;
+mod doctor;
+mod plan;
+
+/// Does what the command line says.
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
+    let place = &arguments.place;
+    let client = || Client::new(place);
+    match arguments.command {
+        Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
+        Command::Deployments { app } => deploy::deployments(&client()?, &app, output).await,
+        Command::Log { app, id } => deploy::log(&client()?, &app, id, output).await,
+        Command::Cancel { app, id } => deploy::cancel(&client()?, &app, id, output).await,
+        Command::Ls => apps::ls(&client()?, output).await,
+        Command::Show { app } => apps::show(&client()?, &app, output).await,
+        Command::Logs { app, follow, lines } => apps::logs(&client()?, &app, lines, follow, output).await,
+        Command::Restart { app } => apps::act(&client()?, &app, "restart", output).await,
+        Command::Stop { app } => apps::act(&client()?, &app, "stop", output).await,
+        Command::Start { app } => apps::act(&client()?, &app, "start", output).await,
+        Command::Rm { app, purge, yes } => apps::rm(&client()?, &app, purge, yes, output).await,
+        Command::Superuser { app, email, password_stdin } => {
+            apps::superuser(&client()?, &app, &email, password_stdin, output).await
+        }
+        Command::Open { app } => apps::open(&client()?, &app, output).await,
+        Command::Plan { source, root, branch } => plan::plan(&source, root, branch, output).await,
+        Command::Doctor => doctor::doctor(place, output).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut text);
+            output.raw(&String::from_utf8_lossy(&text));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Shows how a repository would be built and run. Needs no server: it uses the library.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use lab_core::{
+    GitRef, GitUrl, UrlPolicy,
+    builder::{
+        BuildPlan, DetectSettings, detect,
+        tree::{Limits, Tree},
+    },
+    progress::Silent,
+    source::{
+        FetchLimits, FetchRequest, Source,
+        git::{GitSettings, GitSource},
+    },
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{error::CliError, output::Output};
+
+pub(crate) async fn plan(
+    source: &str,
+    root: Option<PathBuf>,
+    branch: Option<GitRef>,
+    output: &Output,
+) -> Result<(), CliError> {
+    let folder = Path::new(source);
+    if folder.is_dir() && branch.is_none() {
+        return show(folder, root, output);
+    }
+    let url = GitUrl::parse(source, UrlPolicy::LocalAllowed)
+        .map_err(|e| CliError::Usage(format!("`{source}` is no folder here, and no repository: {e}")))?;
+    let temporary = tempfile::tempdir().map_err(|e| CliError::local("no temporary folder")(e.into()))?;
+    let destination = temporary.path().join("checkout");
+    let request = FetchRequest {
+        repository: url,
+        reference: branch,
+        token: None,
+        destination: destination.clone(),
+        cache: temporary.path().join("cache"),
+        limits: FetchLimits::default(),
+    };
+    let cancel = CancellationToken::new();
+    let fetched = GitSource::new(GitSettings::default()).fetch(request, Arc::new(Silent), cancel).await;
+    let commit = fetched.map_err(lab_core::Error::from)?;
+    output.note(&format!("{:.10} “{}”", commit.hash, commit.message));
+    show(&destination, root, output)
+}
+
+fn show(folder: &Path, root: Option<PathBuf>, output: &Output) -> Result<(), CliError> {
+    let settings = DetectSettings { root, ..DetectSettings::default() };
+    let plan = Tree::read(folder, &Limits::default()).and_then(|tree| detect(&tree, &settings));
+    let plan: BuildPlan = plan.map_err(lab_core::Error::from)?;
+    let stated = plan
+        .to_lab_toml()
+        .map_err(|e| CliError::Local { what: "the plan cannot be stated".to_owned(), source: e.into() })?;
+    let data = json!({"plan": plan, "lab_toml": stated});
+    output.data(&data, || format!("{}\n\nThe same, stated in lab.toml:\n\n{stated}", plan.explain().join("\n")));
+    Ok(())
+}
