@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use comfy_table::{Table, style::presets};
+use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use lab_core::deploy::{DeployEvent, DeployEventKind};
 use serde::Serialize;
