@@ -1,5 +1,8 @@
 //! The command line.
 
+#![expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
+#![allow(rustdoc::bare_urls, reason = "the same")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
