@@ -21,6 +21,13 @@ pub(crate) struct Output {
     bar: Option<ProgressBar>,
 }
 
+fn print_line(text: &str) {
+    if !text.is_empty() {
+        // a reader that closed the pipe has seen enough
+        let _ = writeln!(anstream::stdout(), "{text}");
+    }
+}
+
 /// Text from a server or an app, without what could play tricks on a terminal.
 fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || *c == '\n' || *c == '\t').collect()
@@ -52,9 +59,9 @@ impl Output {
     /// The result: as JSON, or as `text`.
     pub(crate) fn data(&self, data: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
-            self.line(&json!({"ok": true, "data": data}).to_string());
+            print_line(&json!({"ok": true, "data": data}).to_string());
         } else {
-            self.line(plain(&text()).trim_end());
+            print_line(plain(&text()).trim_end());
         }
     }
 
@@ -65,15 +72,7 @@ impl Output {
 
     /// Text that is not in an envelope: completions, a log.
     pub(crate) fn raw(&self, text: &str) {
-        self.line(text.trim_end());
-    }
-
-    fn line(&self, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        // a reader that closed the pipe has seen enough
-        let _ = writeln!(anstream::stdout(), "{text}");
+        print_line(text.trim_end());
     }
 
     /// Something beside the result.
@@ -90,6 +89,7 @@ impl Output {
 
     /// Asks, and returns whether the answer is yes.
     pub(crate) fn asks(&self, question: &str) -> bool {
+        self.done();
         let _ = write!(anstream::stderr(), "{question} [y/N] ");
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
@@ -136,7 +136,7 @@ impl Output {
         self.done();
         if self.json {
             let envelope = json!({"ok": false, "error": {"code": error.code(), "message": error.to_string()}});
-            self.line(&envelope.to_string());
+            print_line(&envelope.to_string());
         } else {
             let _ = writeln!(anstream::stderr(), "lab: {}", plain(&error.to_string()));
         }

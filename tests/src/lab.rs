@@ -2,10 +2,14 @@
 #![allow(missing_docs, unreachable_pub, reason = "tests are named for what they say, and nobody links them")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
+mod cli;
 mod deploy;
 mod fakes;
 mod faults;
+mod kills;
 mod parts;
 mod real;
 mod recovery;
+mod server;
 mod world;

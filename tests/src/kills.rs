@@ -1,0 +1,236 @@
+//! A real server that is killed: in each step of a deployment, and while twenty apps run.
+
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use lab_core::deploy::DeployStep;
+use serde_json::json;
+
+use crate::{
+    parts::Repository,
+    server::{Server, eventually},
+};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn status(server: &Server, app: &str, path: &str) -> u16 {
+    runtime().block_on(server.visit(app).get(path)).0
+}
+
+/// Kills the server as soon as a deployment of `app` has begun `step`; whether it got there.
+fn kill_in_step(server: &mut Server, app: &str, repository: &Repository, step: DeployStep) {
+    let deploy = server
+        .lab_command()
+        .args(["deploy", &repository.address(), "--name", app, "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut deploy = deploy.unwrap();
+    let mark = json!({"type": "step_started", "step": step});
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(deploy.stdout.take().unwrap()));
+    let reached = lines.any(|line| {
+        let event: serde_json::Value = serde_json::from_str(&line.unwrap_or_default()).unwrap_or_default();
+        event["data"]["type"] == mark["type"] && event["data"]["step"] == mark["step"]
+    });
+    assert!(reached, "{step} was not reached: {}", server.log());
+    server.kill();
+    let _ = deploy.kill();
+    let _ = deploy.wait();
+}
+
+/// Nothing of a deployment is left, and no process and port too many.
+fn assert_nothing_leaked(server: &Server) {
+    let apps = server.lab_json(&["ls"]);
+    let apps = apps.as_array().unwrap();
+    let running = apps.iter().filter(|app| app["status"] == "running").count();
+    assert_eq!(server.processes().len(), running, "{apps:?} {}", server.log());
+    let ports: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(server.data().join("ports.json")).unwrap()).unwrap();
+    let with_port = apps.iter().filter(|app| !app["port"].is_null()).count();
+    assert_eq!(ports["allocated"].as_object().unwrap().len(), with_port);
+    assert_eq!(std::fs::read_dir(server.data().join("work")).unwrap().count(), 0);
+    for app in apps {
+        let folder = server.data().join("apps").join(app["name"].as_str().unwrap());
+        let releases = std::fs::read_dir(folder.join("releases")).map_or(0, Iterator::count);
+        if app["release"].is_null() {
+            assert_eq!(releases, 0, "{app}");
+            assert!(!folder.join("pb_data").exists(), "{app}");
+        }
+    }
+}
+
+fn wait_until_settled(server: &Server) {
+    eventually("every app's recovery", || {
+        let apps = server.lab_json(&["ls"]);
+        apps.as_array().unwrap().iter().all(|app| {
+            app["deployment"]["state"] != "running" && (app["status"] == "failed" || app["status"] == "running")
+        })
+    });
+}
+
+#[test]
+fn a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data() {
+    let mut server = Server::start();
+    let repository = Repository::of_example("guestbook");
+    server.deploy("guestbook", &repository);
+    let record = json!({"author": "Me", "body": "before"});
+    let posted = runtime().block_on(server.visit("guestbook").post("/api/collections/messages/records", &record));
+    assert_eq!(posted.0, 200);
+    for step in DeployStep::ALL {
+        repository.push(&[("pb_public/step.txt", &step.to_string())]);
+        kill_in_step(&mut server, "guestbook", &repository, step);
+        server.up();
+        wait_until_settled(&server);
+        let stats = runtime().block_on(server.visit("guestbook").get_json("/api/guestbook/stats"));
+        assert_eq!(stats["messages"], 1, "{step}");
+        assert_nothing_leaked(&server);
+    }
+    server.deploy("guestbook", &repository);
+    assert_eq!(status(&server, "guestbook", "/step.txt"), 200);
+}
+
+#[test]
+fn a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app() {
+    let mut server = Server::start();
+    let repository = Repository::of_example("guestbook");
+    for step in DeployStep::ALL {
+        let app = format!("app-{step}");
+        kill_in_step(&mut server, &app, &repository, step);
+        server.up();
+        wait_until_settled(&server);
+        assert_nothing_leaked(&server);
+        server.deploy(&app, &repository);
+        assert_eq!(status(&server, &app, "/api/health"), 200);
+    }
+}
+
+/// Kills the server `kills` times while `apps` apps run and are visited: none may notice, and none may be lost.
+fn kill_while_apps_run(apps: usize, kills: usize) {
+    let mut server = Server::start();
+    let repository = Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]);
+    let names: Vec<String> = (0..apps).map(|n| format!("app-{n}")).collect();
+    for name in &names {
+        server.deploy(name, &repository);
+    }
+    let before: Vec<_> = names.iter().map(|name| server.pid(name)).collect();
+    assert!(before.iter().all(Option::is_some));
+    let ports: Vec<u64> = names.iter().map(|name| server.lab_json(&["show", name])["port"].as_u64().unwrap()).collect();
+    // straight to the apps, past the gateway, which is killed with the server
+    let (stop, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = runtime();
+            let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+            while !stop.load(Ordering::Relaxed) {
+                for port in &ports {
+                    let answer = runtime.block_on(client.get(format!("http://127.0.0.1:{port}/api/health")).send());
+                    assert_eq!(answer.unwrap().status(), 200);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        for kill in 1..=kills {
+            server.kill();
+            server.up();
+            if kill % 10 == 0 {
+                eprintln!("{kill} kills, {} requests answered", asked.load(Ordering::Relaxed));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(asked.load(Ordering::Relaxed) > apps, "the apps were hardly asked");
+    wait_until_settled(&server);
+    let after: Vec<_> = names.iter().map(|name| server.pid(name)).collect();
+    assert_eq!(before, after, "an app was started again");
+    for name in &names {
+        assert_eq!(status(&server, name, "/"), 200, "{name}");
+    }
+    assert_nothing_leaked(&server);
+}
+
+#[test]
+fn twenty_apps_never_notice_that_the_server_is_killed() {
+    kill_while_apps_run(20, 5);
+}
+
+#[test]
+#[ignore = "long: `make soak KILLS=100`"]
+fn soak() {
+    let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    kill_while_apps_run(20, kills / 2);
+    // the other half in the middle of deployments, in turn
+    let mut server = Server::start();
+    let repository = Repository::of_example("guestbook");
+    server.deploy("guestbook", &repository);
+    for kill in 0..kills - kills / 2 {
+        let step = DeployStep::ALL[kill % DeployStep::ALL.len()];
+        repository.push(&[("pb_public/kill.txt", &kill.to_string())]);
+        kill_in_step(&mut server, "guestbook", &repository, step);
+        server.up();
+        wait_until_settled(&server);
+        assert_nothing_leaked(&server);
+        assert_eq!(status(&server, "guestbook", "/api/guestbook/stats"), 200);
+        if kill % 10 == 9 {
+            eprintln!("{} kills in deployments", kill + 1);
+        }
+    }
+}
+
+#[test]
+fn apps_that_died_with_the_machine_run_again_when_the_server_does() {
+    let mut server = Server::start();
+    let repository = Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]);
+    for app in ["lives", "stopped"] {
+        server.deploy(app, &repository);
+    }
+    assert!(server.lab(&["stop", "stopped"]).status.success());
+    let before = server.pid("lives");
+    server.kill();
+    for pid in server.processes() {
+        assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    }
+    eventually("the end of the apps", || server.processes().is_empty());
+    server.up();
+    eventually("the app", || server.lab_json(&["show", "lives"])["status"] == "running");
+    assert_ne!(server.pid("lives"), before);
+    assert_eq!((status(&server, "lives", "/"), status(&server, "stopped", "/")), (200, 503));
+    assert_eq!(server.processes().len(), 1);
+}
+
+#[test]
+fn an_app_that_is_killed_is_back_before_visitors_see_it() {
+    let server = Server::start();
+    server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]));
+    for _ in 0..5 {
+        let before = server.pid("app").unwrap();
+        assert!(std::process::Command::new("kill").args(["-KILL", &before.to_string()]).status().unwrap().success());
+        assert_eq!(status(&server, "app", "/"), 200);
+        eventually("another process", || server.pid("app").is_some_and(|pid| pid != before));
+    }
+    eventually("the recovery", || server.lab_json(&["show", "app"])["status"] == "running");
+}
+
+#[test]
+fn a_server_that_is_asked_to_end_leaves_the_apps_running_unless_told_otherwise() {
+    let mut server = Server::start();
+    server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]));
+    let pid = server.pid("app");
+    assert!(server.terminate().success(), "{}", server.log());
+    assert_eq!(server.processes().len(), 1);
+    assert!(!server.data().join("lab.sock").exists());
+    server.up();
+    assert_eq!(server.pid("app"), pid);
+    drop(server);
+
+    let mut server = Server::start_with(&[("LAB_STOP_APPS_ON_EXIT", "true")]);
+    server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]));
+    assert!(server.terminate().success(), "{}", server.log());
+    assert!(server.processes().is_empty());
+    server.up();
+    eventually("the app", || server.lab_json(&["show", "app"])["status"] == "running");
+}
