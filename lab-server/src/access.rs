@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -36,7 +36,13 @@ pub struct Access {
 impl Access {
     /// Lets a request in, or says why not.
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.door == Door::Socket || matches!(uri.path(), "/health" | "/") {
+        let is_open = match uri.path() {
+            "/health" => true,
+            // the page for people
+            "/" => self.door == Door::Public,
+            _ => false,
+        };
+        if is_open || self.door == Door::Socket {
             return Ok(());
         }
         match &self.key {
@@ -94,10 +100,15 @@ fn is_loopback(host: &str) -> bool {
 
 /// The middleware.
 pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.check(request.uri(), request.headers()) {
+    let mut response = match access.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
-    }
+    };
+    // answers are for whoever may ask, and at that moment; no cache between may keep them
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 #[cfg(test)]
@@ -120,6 +131,12 @@ mod tests {
         assert!(check(Door::Socket, Some(KEY), "/api/apps", &[]).is_ok());
         for door in [Door::Tcp, Door::Public] {
             assert!(check(door, Some(KEY), "/health", &[]).is_ok());
+            assert!(check(door, None, "/health", &[("host", "evil.example"), ("origin", "null")]).is_ok());
+        }
+        assert!(check(Door::Public, None, "/", &[]).is_ok());
+        assert!(check(Door::Tcp, None, "/", &[("host", "evil.example")]).is_err());
+        for path in ["/healthy", "/health/", "//health", "/api/health", "/api/apps"] {
+            assert!(check(Door::Tcp, Some(KEY), path, &[]).is_err(), "{path}");
         }
     }
 

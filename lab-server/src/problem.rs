@@ -96,12 +96,60 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.status {
             StatusCode::UNAUTHORIZED => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2")),
             _ => None,
         };
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_core::{builder::BuildError, router::RouterError, source::SourceError};
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_error_has_its_status() {
+        let app = || "app".parse().expect("a name");
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let cases: [(Error, ErrorKind, u16); 9] = [
+            (Error::RepositoryMissing(app()), ErrorKind::Invalid, 400),
+            (Error::NoSuchApp(app()), ErrorKind::NotFound, 404),
+            (Error::NothingToRun(app()), ErrorKind::Conflict, 409),
+            (Error::Busy { app: app(), activity: "deployment".to_owned() }, ErrorKind::Busy, 409),
+            (BuildError::NotRecognised { looked_for: Vec::new() }.into(), ErrorKind::App, 422),
+            (SourceError::Cancelled.into(), ErrorKind::Cancelled, 409),
+            (Error::ShuttingDown, ErrorKind::Unavailable, 503),
+            (RouterError::Failed { source: "down".into() }.into(), ErrorKind::Unavailable, 503),
+            (Error::Storage { action: "write", path: "/x".to_owned(), source: full }, ErrorKind::Internal, 500),
+        ];
+        for (error, kind, expected) in cases {
+            assert_eq!(error.kind(), kind);
+            let (code, detail) = (error.code(), error.report());
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code, problem.detail), (expected, code, detail));
+        }
+    }
+
+    #[test]
+    fn an_internal_error_tells_its_cause() {
+        let source = std::io::Error::other("the cable is out");
+        let problem = Problem::from(Error::Storage { action: "write", path: "/x".to_owned(), source });
+        assert!(problem.detail.ends_with("the cable is out"), "{}", problem.detail);
+    }
+
+    #[test]
+    fn a_problem_says_what_to_do_in_its_headers() {
+        for (problem, header) in [
+            (Problem::unauthorized(), header::WWW_AUTHENTICATE),
+            (Problem::from(Error::ShuttingDown), header::RETRY_AFTER),
+        ] {
+            let response = problem.into_response();
+            assert!(response.headers().contains_key(&header), "{header}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
     }
 }

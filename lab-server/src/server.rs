@@ -1,16 +1,9 @@
 //! The listeners: opened, served, ended.
 
-use std::{
-    io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::Router;
 use lab_core::Port;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -20,6 +13,9 @@ use crate::{
     wiring::Embedded,
 };
 
+mod accept;
+mod socket;
+
 /// How long requests under way have to end when the server does.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -27,7 +23,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A listener cannot be opened.
-    #[error("cannot listen on {place}: {}", if .source.kind() == io::ErrorKind::AddrInUse { "another program does already; stop it, or choose another port" } else { "see below" })]
+    #[error("cannot listen on {place}{}", advice(.source))]
     Listen {
         /// The address or path.
         place: String,
@@ -38,6 +34,17 @@ pub enum ServeError {
     /// The lab cannot be opened.
     #[error(transparent)]
     Lab(#[from] lab_core::Error),
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another program does already: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another port",
+        io::ErrorKind::AddrNotAvailable => "; it is not an address of this machine",
+        // that of a unix socket's path
+        io::ErrorKind::InvalidInput => "; choose a data directory with a shorter path",
+        _ => "",
+    }
 }
 
 /// A server whose listeners are open and whose lab is.
@@ -55,7 +62,7 @@ pub struct Server {
 impl Server {
     /// Opens the listeners, then the lab.
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
-        let tcp = async |address: std::net::SocketAddr| {
+        let tcp = async |address: SocketAddr| {
             let place = address.to_string();
             TcpListener::bind(address).await.map_err(|source| ServeError::Listen { place, source })
         };
@@ -72,8 +79,14 @@ impl Server {
         let stack = Embedded::open(&config, settings).await?;
         // after the lab's lock is ours: only then is an old socket surely nobody's
         let listen = |source| ServeError::Listen { place: socket_path.display().to_string(), source };
-        let socket = bind_socket(&socket_path).await.map_err(listen)?;
-        Ok(Self { stack, api, public, own_host, socket, socket_path, config })
+        match socket::bind(&socket_path).await.map_err(listen) {
+            Ok(socket) => Ok(Self { stack, api, public, own_host, socket, socket_path, config }),
+            Err(error) => {
+                // the lab has begun to bring apps up
+                stack.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// The lab.
@@ -82,12 +95,12 @@ impl Server {
     }
 
     /// Where the API listens.
-    pub fn api_address(&self) -> io::Result<std::net::SocketAddr> {
+    pub fn api_address(&self) -> io::Result<SocketAddr> {
         self.api.local_addr()
     }
 
     /// Where the apps answer.
-    pub fn public_address(&self) -> io::Result<std::net::SocketAddr> {
+    pub fn public_address(&self) -> io::Result<SocketAddr> {
         self.public.local_addr()
     }
 
@@ -101,9 +114,9 @@ impl Server {
         let gateway = stack.gateway.clone();
         let gateway_stop = stop.clone();
         tasks.spawn(async move { gateway.serve(public, gateway_stop).await });
-        tasks.spawn(serve_api(api, app(Door::Tcp), stop.clone()));
-        tasks.spawn(serve_api(own_host, app(Door::Public), stop.clone()));
-        tasks.spawn(serve_api(socket, app(Door::Socket), stop.clone()));
+        tasks.spawn(accept::serve(api, app(Door::Tcp), stop.clone(), DRAIN));
+        tasks.spawn(accept::serve(own_host, app(Door::Public), stop.clone(), DRAIN));
+        tasks.spawn(accept::serve(socket, app(Door::Socket), stop.clone(), DRAIN));
         stop.cancelled().await;
         tasks.close();
         // deployments are taken back while requests end
@@ -120,43 +133,4 @@ impl Server {
         // gone with the server: clients then say that none runs
         let _ = std::fs::remove_file(socket_path);
     }
-}
-
-async fn serve_api<L>(listener: L, app: Router, stop: CancellationToken)
-where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let graceful = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let limit = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        ended = async { graceful.await } => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a listener of the API failed");
-            }
-        }
-        () = limit => {}
-    }
-}
-
-/// Opens the socket for the server's user only. One that is there is replaced when nobody answers on it.
-async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
-    }
-    // made under another name and renamed, so that it never is open to others, not even for a moment
-    let temporary = path.with_extension("sock.new");
-    for stale in [path, &temporary] {
-        match std::fs::remove_file(stale) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    let listener = UnixListener::bind(&temporary)?;
-    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&temporary, path)?;
-    Ok(listener)
 }

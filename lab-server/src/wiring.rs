@@ -72,6 +72,12 @@ impl Embedded {
         let lab = Lab::open(settings, backends).await?;
         Ok(Self { lab, gateway, supervisor })
     }
+
+    /// Ends the lab's own work; the apps run on.
+    pub async fn close(&self) {
+        self.lab.shutdown().await;
+        self.supervisor.shutdown().await;
+    }
 }
 
 fn pocketbase(config: &Config) -> Arc<dyn PocketBaseSource> {

@@ -1,0 +1,149 @@
+//! What handlers take out of a request. Whatever does not fit is a [`Problem`] before a handler runs.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{StatusCode, request::Parts},
+};
+use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, Secret};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::timeout;
+
+use super::Answer;
+use crate::problem::Problem;
+
+/// How long a client may take to send its body.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The most lines of a log that are sent at once.
+const MAX_LINES: usize = 10_000;
+
+/// An app's name from the path.
+pub(super) struct Named(pub(super) AppName);
+
+/// An app's name and a deployment's id from the path.
+pub(super) struct Chosen(pub(super) AppName, pub(super) DeploymentId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        #[derive(Deserialize)]
+        struct Names {
+            name: String,
+        }
+        let Path(Names { name }) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(name.parse()?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Chosen {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        #[derive(Deserialize)]
+        struct Names {
+            name: String,
+            id: String,
+        }
+        let Path(Names { name, id }) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(name.parse()?, id.parse()?))
+    }
+}
+
+/// A JSON body, or a problem.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time");
+        let Json(body) = timeout(BODY_TIME, Json::from_request(request, state)).await.map_err(late)??;
+        Ok(Self(body))
+    }
+}
+
+/// The query, or a problem.
+#[derive(FromRequestParts)]
+#[from_request(via(Query), rejection(Problem))]
+pub(super) struct Asked<T>(pub(super) T);
+
+/// How far a client that lost its connection had read, as a browser says it: `Last-Event-ID`.
+pub(super) struct LastEvent(pub(super) Option<u64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEvent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        Ok(Self(parts.headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok())))
+    }
+}
+
+/// The body of `POST /api/deploy`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeployBody {
+    repository: Option<String>,
+    #[serde(alias = "name")]
+    subdomain: String,
+    branch: Option<String>,
+    token: Option<String>,
+}
+
+impl DeployBody {
+    pub(super) fn into_request(self, lab: &Lab) -> Answer<DeployRequest> {
+        let policy = lab.settings().repositories;
+        Ok(DeployRequest {
+            name: self.subdomain.parse()?,
+            repository: self.repository.map(|text| GitUrl::parse(&text, policy)).transpose()?,
+            branch: self.branch.map(|text| text.parse()).transpose()?,
+            token: self.token.map(Secret::new),
+        })
+    }
+}
+
+/// The body of `POST …/superuser`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SuperuserBody {
+    pub(super) email: String,
+    pub(super) password: Option<String>,
+}
+
+/// The query of `DELETE /api/apps/{name}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemoveQuery {
+    #[serde(default)]
+    pub(super) purge: bool,
+}
+
+/// The query of `GET …/logs`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogQuery {
+    #[serde(default = "hundred")]
+    lines: usize,
+    #[serde(default)]
+    pub(super) follow: bool,
+}
+
+impl LogQuery {
+    pub(super) fn lines(&self) -> usize {
+        self.lines.min(MAX_LINES)
+    }
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// The query of `GET …/events`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventQuery {
+    #[serde(default)]
+    pub(super) after: u64,
+}
