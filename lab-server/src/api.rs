@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     Json, Router,
-    extract::{FromRequest, FromRequestParts, Path, Query, State},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     middleware,
     response::{Html, IntoResponse, Response},
@@ -60,7 +60,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
         })
-        .layer(tower_http::limit::RequestBodyLimitLayer::new(MAX_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(access, guard))
         .with_state(Api { lab, stopping })
 }
