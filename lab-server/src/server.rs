@@ -23,6 +23,9 @@ use crate::{
 /// How long requests under way have to end when the server does.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// The longest time in which a child of a killed server may still hold its listeners.
+const HANDED_ON: Duration = Duration::from_secs(1);
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -57,7 +60,7 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let tcp = async |address: std::net::SocketAddr| {
             let place = address.to_string();
-            TcpListener::bind(address).await.map_err(|source| ServeError::Listen { place, source })
+            bind(address).await.map_err(|source| ServeError::Listen { place, source })
         };
         let api = tcp(config.listen).await?;
         let public = tcp(config.public_listen).await?;
@@ -119,6 +122,20 @@ impl Server {
         stack.supervisor.shutdown().await;
         // gone with the server: clients then say that none runs
         let _ = std::fs::remove_file(socket_path);
+    }
+}
+
+/// Tries for a second: a server that was killed while it started a process leaves its listeners with that one until it
+/// runs its own program.
+async fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < HANDED_ON => {
+                tokio::time::sleep(HANDED_ON / 50).await;
+            }
+            other => return other,
+        }
     }
 }
 
