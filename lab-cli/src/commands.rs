@@ -6,7 +6,7 @@ use crate::{
     args::{Arguments, Command},
     client::Client,
     error::CliError,
-    output::Output,
+    output::{Output, raw},
 };
 
 mod apps;
@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut text);
-            output.raw(&String::from_utf8_lossy(&text));
+            raw(&String::from_utf8_lossy(&text));
             Ok(())
         }
     }

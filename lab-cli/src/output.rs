@@ -70,11 +70,6 @@ impl Output {
         self.data(item, text);
     }
 
-    /// Text that is not in an envelope: completions, a log.
-    pub(crate) fn raw(&self, text: &str) {
-        print_line(text.trim_end());
-    }
-
     /// Something beside the result.
     pub(crate) fn note(&self, text: &str) {
         if self.json {
@@ -141,6 +136,11 @@ impl Output {
             let _ = writeln!(anstream::stderr(), "lab: {}", plain(&error.to_string()));
         }
     }
+}
+
+/// Text that is not in an envelope: a shell's completions.
+pub(crate) fn raw(text: &str) {
+    print_line(text.trim_end());
 }
 
 /// A table without frames.

@@ -5,7 +5,11 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::Path,
+    time::{Duration, Instant},
 };
+
+/// The longest time in which a child of a killed process may still hold what was that process's.
+const HANDED_ON: Duration = Duration::from_secs(1);
 
 /// Replaces the file at `path` by `content`: after a crash it holds the old content or the new, never a part. `mode` is
 /// the file's, such as `0o600`.
@@ -65,7 +69,20 @@ pub enum LockError {
 
 impl LockFile {
     /// Locks the file at `path`, which is made where it is missing, and writes this process's id into it.
+    ///
+    /// Tries for a second: a process that was killed while it started another leaves its locks with that one until it runs
+    /// its own program.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
+        let begun = Instant::now();
+        loop {
+            match Self::try_acquire(path) {
+                Err(LockError::Held(_)) if begun.elapsed() < HANDED_ON => std::thread::sleep(HANDED_ON / 50),
+                other => return other,
+            }
+        }
+    }
+
+    fn try_acquire(path: &Path) -> Result<Self, LockError> {
         let mut file = fs::OpenOptions::new()
             .read(true)
             .write(true)

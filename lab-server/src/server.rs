@@ -19,6 +19,9 @@ mod socket;
 /// How long requests under way have to end when the server does.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// The longest time in which a child of a killed server may still hold its listeners.
+const HANDED_ON: Duration = Duration::from_secs(1);
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -64,7 +67,9 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, ServeError> {
         let tcp = async |address: SocketAddr| {
             let place = address.to_string();
-            TcpListener::bind(address).await.map_err(|source| ServeError::Listen { place, source })
+            patiently(async || TcpListener::bind(address).await)
+                .await
+                .map_err(|source| ServeError::Listen { place, source })
         };
         let api = tcp(config.listen).await?;
         let public = tcp(config.public_listen).await?;
@@ -79,7 +84,7 @@ impl Server {
         let stack = Embedded::open(&config, settings).await?;
         // after the lab's lock is ours: only then is an old socket surely nobody's
         let listen = |source| ServeError::Listen { place: socket_path.display().to_string(), source };
-        match socket::bind(&socket_path).await.map_err(listen) {
+        match patiently(async || socket::bind(&socket_path).await).await.map_err(listen) {
             Ok(socket) => Ok(Self { stack, api, public, own_host, socket, socket_path, config }),
             Err(error) => {
                 // the lab has begun to bring apps up
@@ -132,5 +137,19 @@ impl Server {
         stack.supervisor.shutdown().await;
         // gone with the server: clients then say that none runs
         let _ = std::fs::remove_file(socket_path);
+    }
+}
+
+/// Tries for a second: a server that was killed while it started a process leaves its listeners with that one until it
+/// runs its own program.
+async fn patiently<T>(bind: impl AsyncFn() -> io::Result<T>) -> io::Result<T> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match bind().await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < HANDED_ON => {
+                tokio::time::sleep(HANDED_ON / 50).await;
+            }
+            other => return other,
+        }
     }
 }

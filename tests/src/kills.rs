@@ -128,8 +128,9 @@ fn kill_while_apps_run(apps: usize, kills: usize) {
             let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
             while !stop.load(Ordering::Relaxed) {
                 for port in &ports {
-                    let answer = runtime.block_on(client.get(format!("http://127.0.0.1:{port}/api/health")).send());
-                    assert_eq!(answer.unwrap().status(), 200);
+                    let url = format!("http://127.0.0.1:{port}/api/health");
+                    let answer = runtime.block_on(async { client.get(url).send().await.unwrap() });
+                    assert_eq!(answer.status(), 200);
                     asked.fetch_add(1, Ordering::Relaxed);
                 }
             }

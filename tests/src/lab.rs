@@ -1,6 +1,10 @@
 //! The tests that span crates, in one program.
 #![allow(missing_docs, unreachable_pub, reason = "tests are named for what they say, and nobody links them")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and a long one tells how far it is"
+)]
 
 mod api;
 mod cli;
