@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use lab_server::{
     Server,
     config::{Arguments, Command, Config},
@@ -17,7 +16,11 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::read_from(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        // `--help` and `--version` are such errors too
+        Err(error) => error.exit(),
+    };
     let config = match Config::read(&arguments) {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),

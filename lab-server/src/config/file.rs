@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ConfigError, Deserialize};
+use serde::Deserialize;
+
+use super::ConfigError;
 
 /// Every setting, as the file may give it. Unknown keys are errors.
 #[derive(Default, Deserialize)]

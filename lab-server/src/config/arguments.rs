@@ -1,0 +1,144 @@
+//! The command line and the environment.
+
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf};
+
+use clap::{
+    Arg, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{OsStr, Resettable},
+    parser::ValueSource,
+};
+
+/// Hosts many PocketBase apps on one server.
+///
+/// Settings come from flags, then the environment, then the file, then the defaults. Exit codes: 0 ended as asked, 1 could
+/// not start or serve, 2 the settings make no sense.
+#[derive(Debug, Parser)]
+#[command(name = "lab-server", version, about, long_about, max_term_width = 110)]
+pub struct Arguments {
+    /// What to do; nothing: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// A TOML file with these settings, named as the flags are with `_` for `-`
+    #[arg(long, env = "LAB_CONFIG", value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) given: Given,
+    /// Where each setting was given: the flag's or the variable's name.
+    #[arg(skip)]
+    pub(super) origins: BTreeMap<String, String>,
+}
+
+/// What `lab-server` can do beside serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Prints the settings in force, secrets hidden, and whether they would work
+    Check,
+}
+
+/// The settings as they are given, each by flag or variable.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Given {
+    /// Where everything is kept [default: ./data]
+    #[arg(long, env = "DATA_DIR", value_name = "FOLDER", global = true)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The lab's own host; apps are one label below it [default: lab.localhost]
+    #[arg(long, env = "DOMAIN_NAME", value_name = "HOST", global = true)]
+    pub(super) domain_name: Option<String>,
+    /// The API's port on the loopback address [default: 9000]
+    #[arg(long, env = "LAB_MANAGER_PORT", value_name = "PORT", global = true)]
+    pub(super) manager_port: Option<u16>,
+    /// The API's address instead; one that is not loopback needs a key
+    #[arg(long, env = "LAB_LISTEN", value_name = "ADDRESS:PORT", global = true)]
+    pub(super) listen: Option<SocketAddr>,
+    /// The public listener's port, on all addresses [default: 8080]
+    #[arg(long, env = "CADDY_PORT", value_name = "PORT", global = true)]
+    pub(super) caddy_port: Option<u16>,
+    /// The public listener's address instead
+    #[arg(long, env = "LAB_PUBLIC_LISTEN", value_name = "ADDRESS:PORT", global = true)]
+    pub(super) public_listen: Option<SocketAddr>,
+    /// Whether visitors come over https, ended by something in front [default: false]
+    #[arg(long, env = "LAB_PUBLIC_HTTPS", value_name = "BOOL", global = true)]
+    pub(super) public_https: Option<bool>,
+    /// The port that visitors see [default: the public listener's; 443 with https]
+    #[arg(long, env = "LAB_PUBLIC_PORT", value_name = "PORT", global = true)]
+    pub(super) public_port: Option<u16>,
+    /// Proxies in front whose X-Forwarded-* are believed, as addresses or ranges joined by commas [default: none]
+    #[arg(long, env = "LAB_TRUSTED_PROXIES", value_name = "RANGES", value_delimiter = ',', global = true)]
+    pub(super) trusted_proxies: Option<Vec<String>>,
+    /// The API's key, at least 16 characters; rather by the variable or the file: others on this machine see flags
+    /// [default: none: the API is for this machine only]
+    #[arg(long, env = "LAB_API_KEY", value_name = "KEY", hide_env_values = true, global = true)]
+    pub(super) api_key: Option<String>,
+    /// A token for private https repositories; rather by the variable or the file, as the key
+    #[arg(long, env = "GITHUB_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
+    pub(super) github_token: Option<String>,
+    /// Private keys for ssh repositories, joined by commas; the ssh agent is asked first
+    #[arg(long, env = "LAB_SSH_KEYS", value_name = "FILES", value_delimiter = ',', global = true)]
+    pub(super) ssh_keys: Option<Vec<PathBuf>>,
+    /// Whether repositories on this machine's disk may be deployed [default: false]
+    #[arg(long, env = "LAB_ALLOW_LOCAL_REPOSITORIES", value_name = "BOOL", global = true)]
+    pub(super) allow_local_repositories: Option<bool>,
+    /// The PocketBase version of apps that name none [default: Lab's own]
+    #[arg(long, env = "LAB_POCKETBASE_VERSION", value_name = "VERSION", global = true)]
+    pub(super) pocketbase_version: Option<String>,
+    /// Where PocketBase comes from: `github`, `wheel` (pip), `path:FOLDER`, or a mirror's URL with {version} and {file}
+    /// [default: github]
+    #[arg(long, env = "LAB_POCKETBASE_SOURCE", value_name = "SOURCE", global = true)]
+    pub(super) pocketbase_source: Option<String>,
+    /// The ports that apps get [default: 8091-8999]
+    #[arg(long, env = "LAB_PORTS", value_name = "FIRST-LAST", global = true)]
+    pub(super) ports: Option<String>,
+    /// How many deployments fetch and build at once [default: 2]
+    #[arg(long, env = "LAB_PARALLEL_BUILDS", value_name = "COUNT", global = true)]
+    pub(super) parallel_builds: Option<usize>,
+    /// The longest build, in seconds [default: 900]
+    #[arg(long, env = "LAB_BUILD_TIMEOUT", value_name = "SECONDS", global = true)]
+    pub(super) build_timeout: Option<u64>,
+    /// The longest fetch, in seconds [default: 600]
+    #[arg(long, env = "LAB_FETCH_TIMEOUT", value_name = "SECONDS", global = true)]
+    pub(super) fetch_timeout: Option<u64>,
+    /// The largest repository, in bytes [default: 1073741824]
+    #[arg(long, env = "LAB_MAX_REPOSITORY_SIZE", value_name = "BYTES", global = true)]
+    pub(super) max_repository_size: Option<u64>,
+    /// How long removed apps stay in the trash, in days [default: 7]
+    #[arg(long, env = "LAB_TRASH_DAYS", value_name = "DAYS", global = true)]
+    pub(super) trash_days: Option<u64>,
+    /// Stops the apps when the server ends; without it they run on and the next server adopts them
+    #[arg(long, env = "LAB_STOP_APPS_ON_EXIT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", global = true)]
+    pub(super) stop_apps_on_exit: Option<bool>,
+    /// What the server logs, such as `info` or `lab_core=debug` [default: info]
+    #[arg(long, env = "LAB_LOG", value_name = "FILTER", global = true)]
+    pub(super) log: Option<String>,
+}
+
+impl Arguments {
+    /// Reads a command line, its program's name first, and the environment. A variable that is set to nothing counts as
+    /// not set: that is what `${NAME:-}` in a compose file makes of it.
+    pub fn read_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut matches = Self::command().mut_args(without_empty).try_get_matches_from(words)?;
+        let names: Vec<String> = matches.ids().map(ToString::to_string).collect();
+        let origin = |name: String| {
+            let origin = match matches.value_source(&name)? {
+                ValueSource::CommandLine => format!("--{}", name.replace('_', "-")),
+                ValueSource::EnvVariable => variable(&name),
+                _ => return None,
+            };
+            Some((name, origin))
+        };
+        let origins = names.into_iter().filter_map(origin).collect();
+        Ok(Self { origins, ..Self::from_arg_matches_mut(&mut matches)? })
+    }
+}
+
+fn without_empty(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::<OsStr>::Reset) } else { arg }
+}
+
+/// The variable of a setting.
+fn variable(name: &str) -> String {
+    let command = Arguments::command();
+    let argument = command.get_arguments().find(|argument| argument.get_id() == name);
+    let variable = argument.and_then(Arg::get_env).unwrap_or_default();
+    variable.to_string_lossy().into_owned()
+}

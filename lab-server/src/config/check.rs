@@ -1,0 +1,118 @@
+//! `lab-server check`: the settings in force, and what would not work.
+
+use std::{
+    fmt::Write,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+};
+
+use lab_core::{Secret, UrlPolicy};
+
+use super::{Config, PocketBaseFrom};
+
+/// The most bytes of a unix socket's path: `sun_path` on Linux, with room for the name it is made under.
+const MAX_SOCKET_PATH: usize = 104;
+
+/// Programs that some apps need, and for what.
+const TOOLS: [(&str, &str); 3] = [("go", "apps written in Go"), ("node", "frontends"), ("npm", "frontends")];
+
+impl Config {
+    /// The settings in force, secrets hidden, and what would not work; whether all would.
+    pub fn check(&self) -> (String, bool) {
+        let mut text = String::new();
+        for (name, origin) in &self.origins {
+            // writing to a string cannot fail
+            let _ = writeln!(text, "{name:<26} {:<40} ({origin})", self.shown(name));
+        }
+        for note in self.notes() {
+            let _ = writeln!(text, "\nnote: {note}");
+        }
+        let faults = self.faults();
+        for fault in &faults {
+            let _ = writeln!(text, "\nproblem: {fault}");
+        }
+        if faults.is_empty() {
+            text.push_str("\neverything looks fine");
+        }
+        (text.trim_end().to_owned(), faults.is_empty())
+    }
+
+    fn shown(&self, name: &str) -> String {
+        let hidden = |secret: &Option<Secret>| if secret.is_some() { "(hidden)" } else { "(none)" }.to_owned();
+        let join = |items: Vec<String>| if items.is_empty() { "(none)".to_owned() } else { items.join(",") };
+        match name {
+            "data_dir" => self.data_dir.display().to_string(),
+            "domain_name" => self.domain.to_string(),
+            "manager_port" => self.listen.port().to_string(),
+            "listen" => self.listen.to_string(),
+            "caddy_port" => self.public_listen.port().to_string(),
+            "public_listen" => self.public_listen.to_string(),
+            "public_https" => self.public.https.to_string(),
+            "public_port" => self.public.port.to_string(),
+            "trusted_proxies" => join(self.trusted_proxies.iter().map(ToString::to_string).collect()),
+            "api_key" => hidden(&self.api_key),
+            "github_token" => hidden(&self.github_token),
+            "ssh_keys" => join(self.ssh_keys.iter().map(|path| path.display().to_string()).collect()),
+            "allow_local_repositories" => (self.repositories == UrlPolicy::LocalAllowed).to_string(),
+            "pocketbase_version" => self.pocketbase_version.clone(),
+            "pocketbase_source" => match &self.pocketbase_from {
+                PocketBaseFrom::Official => "github".to_owned(),
+                PocketBaseFrom::Mirror(url) => url.clone(),
+                PocketBaseFrom::Wheel => "wheel".to_owned(),
+                PocketBaseFrom::Folder(folder) => format!("path:{}", folder.display()),
+            },
+            "ports" => format!("{}-{}", self.ports.start(), self.ports.end()),
+            "parallel_builds" => self.parallel_builds.to_string(),
+            "build_timeout" => format!("{} s", self.build_timeout.as_secs()),
+            "fetch_timeout" => format!("{} s", self.fetch_limits.timeout.as_secs()),
+            "max_repository_size" => format!("{} bytes", self.fetch_limits.max_bytes),
+            "trash_days" => (self.trash_for.as_secs() / (24 * 3600)).to_string(),
+            "stop_apps_on_exit" => self.stop_apps_on_exit.to_string(),
+            "log" => self.log_filter.clone(),
+            other => format!("({other}?)"),
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if let Err(error) = writable(&self.data_dir) {
+            faults.push(format!("`{}` cannot be written: {error}", self.data_dir.display()));
+        }
+        let socket = self.data_dir.join("lab.sock");
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            let place = self.data_dir.display();
+            faults.push(format!("`{place}` is too long a path for a socket in it; choose a shorter one"));
+        }
+        for (name, address) in [("the API", self.listen), ("the apps", self.public_listen)] {
+            if let Err(error) = TcpListener::bind(address) {
+                let running =
+                    if UnixStream::connect(&socket).is_ok() { " (a lab-server runs on this data)" } else { "" };
+                faults.push(format!("{name} cannot listen on {address}: {error}{running}"));
+            }
+        }
+        faults
+    }
+
+    /// What works without, but not for everybody.
+    fn notes(&self) -> Vec<String> {
+        let there = |program: &str| std::env::split_paths(&self.path).any(|folder| folder.join(program).is_file());
+        let missing = TOOLS.iter().filter(|(program, _)| !there(program));
+        let mut notes: Vec<String> =
+            missing.map(|(program, what)| format!("`{program}` is not in PATH: {what} cannot be built")).collect();
+        if let Some(file) = &self.secret_file
+            && std::fs::metadata(file).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+        {
+            let file = file.display();
+            notes.push(format!("`{file}` holds secrets and others may read it: `chmod 600 {file}`"));
+        }
+        notes
+    }
+}
+
+/// Whether a file can be made in the folder, or in the nearest one above it that is there.
+fn writable(folder: &Path) -> std::io::Result<()> {
+    let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    rustix::fs::access(there, rustix::fs::Access::WRITE_OK)?;
+    Ok(())
+}
