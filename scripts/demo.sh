@@ -25,7 +25,6 @@ stop() {
 		kill -TERM "$server"
 		wait "$server" || true
 	fi
-	# whatever the server left behind, such as after a crash: the apps it started carry the data directory's mark
 	exit "${1:-0}"
 }
 trap 'stop $?' EXIT
@@ -33,20 +32,20 @@ trap 'stop 0' INT TERM
 
 # a repository as anybody would push it
 repository=$root/guestbook.git
-if [ ! -d "$repository" ]; then
-	work=$(mktemp -d "$root/work.XXXXXX")
-	cp -a examples/apps/guestbook/. "$work/"
-	git -C "$work" init --quiet --initial-branch=main
-	git -C "$work" add --all
-	git -C "$work" -c user.name=Demo -c user.email=demo@example.com commit --quiet -m "The guestbook"
-	git clone --quiet --bare "$work" "$repository"
-	rm -rf "$work"
-fi
+work=$(mktemp -d "$root/work.XXXXXX")
+cp -a examples/apps/guestbook/. "$work/"
+git -C "$work" init --quiet --initial-branch=main
+git -C "$work" add --all
+git -C "$work" -c user.name=Demo -c user.email=demo@example.com commit --quiet -m "The guestbook"
+rm -rf "$repository"
+git clone --quiet --bare "$work" "$repository"
+rm -rf "$work"
 
 echo "starting lab-server (log: ${root#"$PWD"/}/server.log) …"
 export DATA_DIR=$root/data DOMAIN_NAME=lab.localhost CADDY_PORT=$port LAB_MANAGER_PORT=$api_port
 export LAB_ALLOW_LOCAL_REPOSITORIES=true LAB_POCKETBASE_SOURCE=path:$PWD/.tools/pocketbase
-"$bin/lab-server" --stop-apps-on-exit >"$root/server.log" 2>&1 &
+# in a session of its own: a Ctrl-C is for this script, which then asks the server to end, once
+setsid "$bin/lab-server" --stop-apps-on-exit >"$root/server.log" 2>&1 &
 server=$!
 for _ in $(seq 200); do
 	if [ -S "$DATA_DIR/lab.sock" ] && "$bin/lab" --socket "$DATA_DIR/lab.sock" ls >/dev/null 2>&1; then ready=1; break; fi

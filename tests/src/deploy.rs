@@ -7,11 +7,12 @@ use lab_core::{
     Error, LabEvent,
     deploy::{DeployEventKind, DeployState, DeployStep},
     router::{Target, Unavailable},
+    testing::source::FakeCommit,
 };
 
 use crate::{
     fakes::Next,
-    world::{World, deploy, finished, name, reached, request, url},
+    world::{OTHER_REPOSITORY, REPOSITORY, World, deploy, finished, name, reached, request, url},
 };
 
 #[test]
@@ -64,7 +65,7 @@ fn another_repository_is_refused_unless_the_app_never_ran() {
         let started = lab.deploy(request("app")).await.unwrap();
         assert_eq!(finished(lab, "app", started.deployment).await.state, DeployState::Failed);
         let mut other = request("app");
-        other.repository = Some(url("https://git.example/me/other"));
+        other.repository = Some(url(OTHER_REPOSITORY));
         let started = lab.deploy(other).await.unwrap();
         assert_eq!(finished(lab, "app", started.deployment).await.state, DeployState::Succeeded);
         let error = lab.deploy(request("app")).await.unwrap_err();
@@ -196,8 +197,7 @@ fn a_token_is_kept_for_later_and_is_nowhere_else() {
         let started = lab.deploy(with_token).await.unwrap();
         finished(lab, "app", started.deployment).await;
         deploy(lab, "app").await;
-        let requests = world.source.requests.lock().unwrap();
-        assert!(requests.iter().all(|r| r.token.as_ref().is_some_and(|t| t.expose() == "s3cr3t-token")));
+        assert!(world.source.inner.journal().iter().all(|call| call.with_token));
     });
     let kept = world.data().app(&name("app")).git_token();
     let mut files = vec![world.dir.path().to_owned()];
@@ -256,7 +256,8 @@ fn a_crash_shows_in_the_status_and_so_does_the_recovery() {
 fn an_apps_variables_reach_its_process_and_required_ones_are_asked_for() {
     let world = World::new();
     world.life(async |lab| {
-        world.builder.required_env.lock().unwrap().push("API_KEY".to_owned());
+        let files = [("lab.toml", "[env]\nrequired = [\"API_KEY\"]\n"), ("pb_public/index.html", "an app")];
+        world.source.inner.push(&url(REPOSITORY), FakeCommit::new("Needs a key", files));
         let started = lab.deploy(request("app")).await.unwrap();
         let failed = finished(lab, "app", started.deployment).await;
         let problem = failed.problem.unwrap();
@@ -272,7 +273,6 @@ fn an_apps_variables_reach_its_process_and_required_ones_are_asked_for() {
         });
         let spec = spec.unwrap();
         assert_eq!(spec.env["API_KEY"], "abc");
-        assert!(spec.args.contains(&"--hooksWatch=false".to_owned()));
         assert!(!format!("{spec:?}").contains("abc"));
     });
 }

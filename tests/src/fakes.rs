@@ -1,8 +1,8 @@
-//! A source, builder, router and probe that do what a test tells them.
+//! The published fakes, told to fail, hang or panic at their next calls.
 
 use std::{
     collections::VecDeque,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,16 +10,16 @@ use std::{
 use async_trait::async_trait;
 use lab_core::{
     Port,
-    builder::{BuildError, BuildJob, BuildPlan, Builder, plan::Server},
+    builder::{BuildError, BuildJob, BuildPlan, Builder},
     health::{HealthError, HealthProbe},
     progress::Progress,
-    release::{Flags, HealthCheck, RunSpec},
-    router::{RouteTable, RouterConfig, RouterError},
+    release::RunSpec,
     source::{Commit, FetchRequest, Source, SourceError},
+    testing::{builder::FakeBuilder, health::FakeProbe, source::FakeSource},
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a fake does at its next calls, in order; then it works.
+/// What happens at a coming call; afterwards calls work.
 #[derive(Debug)]
 pub enum Next<E> {
     Fail(E),
@@ -62,15 +62,15 @@ impl<E> Script<E> {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct FakeSource {
+pub struct ScriptedSource {
+    pub inner: FakeSource,
     pub script: Arc<Script<SourceError>>,
-    pub requests: Arc<Mutex<Vec<FetchRequest>>>,
 }
 
 #[async_trait]
-impl Source for FakeSource {
+impl Source for ScriptedSource {
     fn backend(&self) -> &'static str {
-        "fake"
+        self.inner.backend()
     }
 
     async fn fetch(
@@ -79,43 +79,27 @@ impl Source for FakeSource {
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
     ) -> Result<Commit, SourceError> {
-        self.requests.lock().unwrap().push(request.clone());
-        assert!(!request.destination.exists(), "the destination is there before the fetch");
-        progress.log("fetching");
         self.script.play(&cancel, SourceError::Cancelled).await?;
-        std::fs::create_dir_all(&request.destination).unwrap();
-        std::fs::write(request.destination.join("README"), "an app").unwrap();
-        Ok(Commit { hash: "c0ffee".to_owned(), branch: None, author: "Me".to_owned(), message: "An app".to_owned() })
+        self.inner.fetch(request, progress, cancel).await
     }
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct FakeBuilder {
+pub struct ScriptedBuilder {
+    pub inner: FakeBuilder,
     pub plans: Arc<Script<BuildError>>,
     pub builds: Arc<Script<BuildError>>,
-    pub required_env: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
-impl Builder for FakeBuilder {
+impl Builder for ScriptedBuilder {
     fn backend(&self) -> &'static str {
-        "fake"
+        self.inner.backend()
     }
 
     async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError> {
-        assert!(checkout.join("README").exists(), "nothing was fetched");
         self.plans.play(&CancellationToken::new(), BuildError::Cancelled).await?;
-        Ok(BuildPlan {
-            server: Server::PocketBase { version: "0.40.6".to_owned() },
-            hooks: None,
-            migrations: None,
-            public: None,
-            frontend: None,
-            args: Vec::new(),
-            health: HealthCheck { path: "/api/health".to_owned(), timeout_secs: 1 },
-            required_env: self.required_env.lock().unwrap().clone(),
-            reasons: vec!["it is a test".to_owned()],
-        })
+        self.inner.plan(checkout).await
     }
 
     async fn build(
@@ -124,57 +108,32 @@ impl Builder for FakeBuilder {
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
     ) -> Result<RunSpec, BuildError> {
-        assert_eq!(std::fs::read_dir(&job.output).unwrap().count(), 0, "the output is not empty");
         progress.log("building");
-        std::fs::write(job.output.join("half"), "half a release").unwrap();
+        // what a failed build leaves is for the caller to delete
+        let half = job.output.join("half");
+        std::fs::write(&half, "half a release").unwrap();
         self.builds.play(&cancel, BuildError::Cancelled).await?;
-        std::fs::write(job.output.join("app"), "a program").unwrap();
-        Ok(RunSpec {
-            program: PathBuf::from("app"),
-            flags: Flags::Official,
-            pocketbase: None,
-            args: Vec::new(),
-            health: job.plan.health,
-        })
+        std::fs::remove_file(half).unwrap();
+        self.inner.build(job, progress, cancel).await
     }
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct FakeRouter {
-    pub script: Arc<Script<RouterError>>,
-    pub table: Arc<Mutex<RouteTable>>,
-}
-
-#[async_trait]
-impl RouterConfig for FakeRouter {
-    fn backend(&self) -> &'static str {
-        "fake"
-    }
-
-    async fn apply(&self, table: RouteTable) -> Result<(), RouterError> {
-        let rejected = RouterError::Rejected { reason: "cancelled".to_owned() };
-        self.script.play(&CancellationToken::new(), rejected).await?;
-        *self.table.lock().unwrap() = table;
-        Ok(())
-    }
-
-    async fn table(&self) -> Result<RouteTable, RouterError> {
-        Ok(self.table.lock().unwrap().clone())
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-pub struct FakeProbe {
+pub struct SickProbe {
+    pub inner: FakeProbe,
     pub is_sick: Arc<Mutex<bool>>,
 }
 
 #[async_trait]
-impl HealthProbe for FakeProbe {
+impl HealthProbe for SickProbe {
     fn backend(&self) -> &'static str {
-        "fake"
+        self.inner.backend()
     }
 
-    async fn probe(&self, port: Port, _path: &str, _limit: Duration) -> Result<(), HealthError> {
-        if *self.is_sick.lock().unwrap() { Err(HealthError::Refused(port)) } else { Ok(()) }
+    async fn probe(&self, port: Port, path: &str, limit: Duration) -> Result<(), HealthError> {
+        if *self.is_sick.lock().unwrap() {
+            return Err(HealthError::Refused(port));
+        }
+        self.inner.probe(port, path, limit).await
     }
 }

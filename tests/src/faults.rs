@@ -201,7 +201,7 @@ fn a_router_that_refuses_the_new_route_fails_the_deployment() {
         // not healthy before the refusal is arranged: the table that shows it deploying was taken by then
         *world.probe.is_sick.lock().unwrap() = true;
         let started = lab.deploy(request("app")).await.unwrap();
-        world.router.script.push(Next::Fail(RouterError::Rejected { reason: "no".to_owned() }));
+        world.router.fail_next(RouterError::Rejected { reason: "no".to_owned() });
         *world.probe.is_sick.lock().unwrap() = false;
         let deployment = finished(lab, "app", started.deployment).await;
         assert_failed(&deployment, "routes_rejected");

@@ -2,35 +2,38 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lab_core::{
     AppName, Backends, DeployRequest, DeploymentId, GitUrl, Lab, LabSettings, UrlPolicy,
     deploy::{DeployEventKind, DeployState, DeployStep, Deployment},
     layout::DataDir,
     ports::file::FilePorts,
     registry::file::FileRegistry,
-    router::{Target, Unavailable},
+    router::{RouterConfig, Target, Unavailable},
     supervisor::{ProcessState, ProcessSupervisor},
     testing::{
         ports::{Lease, leased_range},
+        router::FakeRouter,
+        source::FakeCommit,
         supervisor::FakeSupervisor,
     },
 };
 
-use crate::fakes::{FakeBuilder, FakeProbe, FakeRouter, FakeSource};
+use crate::fakes::{ScriptedBuilder, ScriptedSource, SickProbe};
 
 pub struct World {
     pub dir: tempfile::TempDir,
     pub range: std::ops::RangeInclusive<u16>,
-    pub source: FakeSource,
-    pub builder: FakeBuilder,
+    pub source: ScriptedSource,
+    pub builder: ScriptedBuilder,
     pub supervisor: FakeSupervisor,
     pub router: FakeRouter,
-    pub probe: FakeProbe,
+    pub probe: SickProbe,
     _lease: Lease,
 }
 
 pub const REPOSITORY: &str = "https://git.example/me/app";
+pub const OTHER_REPOSITORY: &str = "https://git.example/me/other";
 
 pub fn name(text: &str) -> AppName {
     text.parse().unwrap()
@@ -47,14 +50,18 @@ pub fn request(app: &str) -> DeployRequest {
 impl World {
     pub fn new() -> Self {
         let (range, lease) = leased_range();
+        let source = ScriptedSource::default();
+        for repository in [REPOSITORY, OTHER_REPOSITORY] {
+            source.inner.publish(&url(repository), [FakeCommit::new("An app", [("pb_public/index.html", "an app")])]);
+        }
         Self {
             dir: tempfile::tempdir().unwrap(),
             range,
-            source: FakeSource::default(),
-            builder: FakeBuilder::default(),
+            source,
+            builder: ScriptedBuilder::default(),
             supervisor: FakeSupervisor::new(),
-            router: FakeRouter::default(),
-            probe: FakeProbe::default(),
+            router: FakeRouter::new(),
+            probe: SickProbe::default(),
             _lease: lease,
         }
     }
@@ -64,7 +71,9 @@ impl World {
     }
 
     pub fn settings(&self) -> LabSettings {
-        LabSettings::new(self.data(), "lab.localhost".parse().unwrap())
+        let mut settings = LabSettings::new(self.data(), "lab.localhost".parse().unwrap());
+        settings.health_timeout = Some(Duration::from_secs(1));
+        settings
     }
 
     pub fn backends(&self) -> Backends {
@@ -105,7 +114,8 @@ impl World {
 
     pub fn target(&self, app: &str) -> Option<Target> {
         let host = format!("{app}.lab.localhost");
-        self.router.table.lock().unwrap().get(host.as_str()).map(|route| route.target.clone())
+        let table = self.router.table().now_or_never().unwrap().unwrap();
+        table.get(host.as_str()).map(|route| route.target.clone())
     }
 
     pub async fn runs(&self, app: &str) -> bool {
