@@ -3,9 +3,12 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help that a terminal shows")]
 #![allow(rustdoc::bare_urls, reason = "the same")]
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{OsStr, Resettable},
+};
 use lab_core::{AppName, DeploymentId, GitRef};
 
 /// Deploys and looks after PocketBase apps on a lab server.
@@ -18,8 +21,8 @@ pub struct Arguments {
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Prints one JSON object: {"ok": true, "data": …} or {"ok": false, "error": {"code", "message"}}; streams print one
-    /// per line
+    /// Prints one JSON object: {"ok": true, "data": …} or {"ok": false, "error": {"code", "message", "hint"?}}; streams
+    /// print one per line
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -27,7 +30,21 @@ pub struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 the request makes no sense, 3 not found, 4 conflict or busy, \
-    5 the app's fault (its deployment failed), 6 no server, or not allowed";
+    5 the app's fault (its deployment failed), 6 no server, or not allowed, 130 left with Ctrl-C";
+
+impl Arguments {
+    /// Reads a command line, its program's name first, and the environment. A variable that is set to nothing counts as
+    /// not set.
+    pub(crate) fn read_from(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut matches = Self::command().mut_args(without_empty).try_get_matches_from(words)?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+}
+
+fn without_empty(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::<OsStr>::Reset) } else { arg }
+}
 
 /// Where the server is.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +55,7 @@ pub(crate) struct Place {
     /// The server's socket
     #[arg(long, env = "LAB_SOCKET", global = true, value_name = "FILE")]
     pub(crate) socket: Option<PathBuf>,
-    /// The API's key
+    /// The API's key; rather by the variable: others on this machine see flags
     #[arg(long, env = "LAB_API_KEY", global = true, hide_env_values = true, value_name = "KEY")]
     pub(crate) api_key: Option<String>,
     /// The local server's data directory
@@ -154,7 +171,8 @@ pub(crate) enum Command {
 /// What to deploy.
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
-    /// The repository's address; none: the origin of the checkout you stand in, or a known app's own
+    /// The repository's address; `.` or none: the origin of the checkout you stand in; none with the --name of a known app:
+    /// that app's own
     pub(crate) repository: Option<String>,
     /// The app's name, which is also its place below the lab's domain; none: the repository's name
     #[arg(short, long)]
@@ -172,8 +190,6 @@ pub(crate) struct Deploy {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

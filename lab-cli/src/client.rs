@@ -1,19 +1,21 @@
 //! The server's API over its socket or TCP.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use futures_util::{Stream, StreamExt, stream};
-use reqwest::{Method, RequestBuilder, Response};
+use futures_util::Stream;
+use reqwest::{ClientBuilder, Method, RequestBuilder, Response, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{args::Place, error::CliError};
 
+mod events;
+
 /// Time for a call that is no stream. A restart waits for the app to become healthy.
 const LIMIT: Duration = Duration::from_mins(5);
 const CONNECT: Duration = Duration::from_secs(5);
-/// The longest event that is read, in bytes.
-const MAX_EVENT: usize = 1 << 20;
+/// Where a server listens that was told nothing else.
+const USUAL: &str = "http://127.0.0.1:9000";
 
 /// A client of one server.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Client {
     key: Option<String>,
     /// Where the server is, for messages.
     pub(crate) place: String,
+    /// Whether that is this machine.
+    pub(crate) is_here: bool,
 }
 
 /// Where sockets are looked for.
@@ -39,31 +43,39 @@ pub(crate) fn sockets(place: &Place) -> Vec<PathBuf> {
 impl Client {
     /// The client for where the server is said to be, or is found.
     pub(crate) fn new(place: &Place) -> Result<Self, CliError> {
-        let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(reqwest::redirect::Policy::none());
-        let key = place.api_key.clone();
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|e| CliError::local("the HTTP client cannot be made")(e.into()))
-        };
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(Policy::none());
         if let Some(url) = &place.url {
-            if !url.starts_with("http://") && !url.starts_with("https://") {
-                return Err(CliError::Usage(format!(
-                    "`{url}` is not a server's address; give it as https://lab.example.com"
-                )));
-            }
-            // a proxy from the environment is for the world outside
-            let local = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|start| url.starts_with(start));
-            let http = build(if local { builder.no_proxy() } else { builder })?;
-            return Ok(Self { http, base: url.trim_end_matches('/').to_owned(), key, place: url.clone() });
+            return Self::at(builder, url, place.api_key.clone());
         }
-        let wanted = place.socket.is_some() || place.data_dir.is_some();
-        let found = sockets(place).into_iter().find(|path| wanted || path.exists());
-        if let Some(path) = found {
-            let shown = path.display().to_string();
-            let http = build(builder.no_proxy().unix_socket(path))?;
-            return Ok(Self { http, base: "http://localhost".to_owned(), key, place: shown });
+        // a socket that was named is the one that is meant, also when it is not there
+        let is_named = place.socket.is_some() || place.data_dir.is_some();
+        let Some(path) = sockets(place).into_iter().find(|path| is_named || path.exists()) else {
+            return Self::at(builder, USUAL, place.api_key.clone());
+        };
+        let shown = path.display().to_string();
+        let http = built(builder.no_proxy().unix_socket(path))?;
+        Ok(Self { http, base: "http://localhost".to_owned(), key: place.api_key.clone(), place: shown, is_here: true })
+    }
+
+    fn at(builder: ClientBuilder, text: &str, key: Option<String>) -> Result<Self, CliError> {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+        let url = url.ok_or_else(|| {
+            CliError::Usage(format!("`{text}` is not a server's address; give it as https://lab.example.com"))
+        })?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_localhost = host == "localhost" || host.ends_with(".localhost");
+        let is_here = is_localhost || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        // a proxy from the environment is for the world outside
+        let builder = if is_here { builder.no_proxy() } else { builder };
+        // names below `localhost` are this machine (RFC 6761), which not every resolver knows; the port is the URL's
+        let builder = if is_localhost { builder.resolve(host, (Ipv4Addr::LOCALHOST, 0).into()) } else { builder };
+        if key.is_some() && url.scheme() == "http" && !is_here {
+            return Err(CliError::Usage(format!(
+                "the API key would travel to `{host}` unencrypted: use its https address, or an ssh tunnel to 127.0.0.1"
+            )));
         }
-        let base = "http://127.0.0.1:9000".to_owned();
-        Ok(Self { http: build(builder.no_proxy())?, place: base.clone(), base, key })
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { http: built(builder)?, place: base.clone(), base, key, is_here })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -113,42 +125,63 @@ impl Client {
         self.send(self.request(Method::DELETE, path).timeout(LIMIT)).await.map(drop)
     }
 
-    pub(crate) async fn text(&self, path: &str) -> Result<String, CliError> {
-        let response = self.send(self.request(Method::GET, path).timeout(LIMIT)).await?;
-        response.text().await.map_err(|e| CliError::local("the server's answer cannot be read")(e.without_url().into()))
-    }
-
     /// The events of a stream, until it ends or breaks.
     pub(crate) async fn events<T: DeserializeOwned>(
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<T, CliError>> + Unpin + use<T>, CliError> {
         let response = self.send(self.request(Method::GET, path)).await?;
-        let state = (response, Vec::new(), self.place.clone());
-        Ok(Box::pin(stream::unfold(Some(state), next_event).filter_map(async |item| item)))
+        Ok(Box::pin(events::read(response, self.place.clone())))
     }
 }
 
-type Streaming = (Response, Vec<u8>, String);
+fn built(builder: ClientBuilder) -> Result<reqwest::Client, CliError> {
+    builder.build().map_err(|e| CliError::local("the HTTP client cannot be made")(e.into()))
+}
 
-/// The next `data:` line of an event stream, as JSON: the server sends each event's data in one line.
-async fn next_event<T: DeserializeOwned>(
-    state: Option<Streaming>,
-) -> Option<(Option<Result<T, CliError>>, Option<Streaming>)> {
-    let (mut response, mut buffer, place) = state?;
-    loop {
-        if let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            let data = line.strip_prefix(b"data:").and_then(|data| serde_json::from_slice(data).ok());
-            return Some((data.map(Ok), Some((response, buffer, place))));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: Option<&str>, key: Option<&str>) -> Place {
+        Place { url: url.map(str::to_owned), socket: None, api_key: key.map(str::to_owned), data_dir: None }
+    }
+
+    #[test]
+    fn an_address_is_one_that_can_be_asked() {
+        for good in
+            ["http://127.0.0.1:9000", "https://lab.example.com/", "http://lab.localhost:8080", "http://[::1]:9000"]
+        {
+            let client = Client::new(&place(Some(good), None)).expect(good);
+            assert_eq!(client.base, good.trim_end_matches('/'));
         }
-        match response.chunk().await {
-            Ok(Some(chunk)) if buffer.len() + chunk.len() <= MAX_EVENT => buffer.extend_from_slice(&chunk),
-            Ok(None) => return None,
-            Ok(Some(_)) | Err(_) => {
-                let reason = "the connection broke".to_owned();
-                return Some((Some(Err(CliError::Unreachable { place, reason })), None));
-            }
+        for bad in ["lab.example.com", "ftp://x", "http://", "file:///x", "127.0.0.1:9000"] {
+            assert!(matches!(Client::new(&place(Some(bad), None)), Err(CliError::Usage(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_does_not_travel_in_the_open() {
+        for (url, is_fine) in [
+            ("https://lab.example.com", true),
+            ("http://127.0.0.1:9000", true),
+            ("http://lab.localhost:8080", true),
+            ("http://lab.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://127.evil.example", false),
+        ] {
+            assert_eq!(Client::new(&place(Some(url), Some("a key"))).is_ok(), is_fine, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_named_socket_is_the_only_one() {
+        let mut place = place(None, None);
+        assert!(sockets(&place).len() > 1);
+        place.data_dir = Some("/data".into());
+        assert_eq!(sockets(&place), [PathBuf::from("/data/lab.sock")]);
+        place.socket = Some("/run/lab.sock".into());
+        assert_eq!(sockets(&place), [PathBuf::from("/run/lab.sock")]);
+        assert_eq!(Client::new(&place).expect("a client").place, "/run/lab.sock");
     }
 }

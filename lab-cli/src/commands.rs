@@ -6,11 +6,13 @@ use crate::{
     args::{Arguments, Command},
     client::Client,
     error::CliError,
-    output::{Output, raw},
+    output::Output,
 };
 
 mod apps;
+mod checkout;
 mod deploy;
+mod deployments;
 mod doctor;
 mod plan;
 
@@ -20,9 +22,9 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
     let client = || Client::new(place);
     match arguments.command {
         Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
-        Command::Deployments { app } => deploy::deployments(&client()?, &app, output).await,
-        Command::Log { app, id } => deploy::log(&client()?, &app, id, output).await,
-        Command::Cancel { app, id } => deploy::cancel(&client()?, &app, id, output).await,
+        Command::Deployments { app } => deployments::ls(&client()?, &app, output).await,
+        Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
+        Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,
         Command::Ls => apps::ls(&client()?, output).await,
         Command::Show { app } => apps::show(&client()?, &app, output).await,
         Command::Logs { app, follow, lines } => apps::logs(&client()?, &app, lines, follow, output).await,
@@ -39,7 +41,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "lab", &mut text);
-            raw(&String::from_utf8_lossy(&text));
+            output.raw(&String::from_utf8_lossy(&text));
             Ok(())
         }
     }

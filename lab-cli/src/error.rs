@@ -1,5 +1,6 @@
 //! Why a command failed, and its exit code.
 
+use lab_core::deploy::DeployState;
 use serde_json::Value;
 
 /// Why a command failed.
@@ -9,9 +10,7 @@ pub(crate) enum CliError {
     #[error("{0}")]
     Usage(String),
     /// No server answers.
-    #[error(
-        "no lab server answers at {place}: {reason}; start `lab-server`, or say where it is with --socket or --url (`lab doctor` looks closer)"
-    )]
+    #[error("no lab server answers at {place}: {reason}")]
     Unreachable {
         /// Where it was looked for.
         place: String,
@@ -32,7 +31,7 @@ pub(crate) enum CliError {
     #[error("the deployment {state}: {message}")]
     Deployment {
         /// How it ended.
-        state: String,
+        state: DeployState,
         /// The stable code.
         code: String,
         /// Why.
@@ -49,6 +48,9 @@ pub(crate) enum CliError {
     /// The library refused.
     #[error("{}", .0.report())]
     Lab(#[from] lab_core::Error),
+    /// Somebody has seen enough; what the server does goes on.
+    #[error("{0}")]
+    Left(String),
     /// `lab doctor` found something.
     #[error("{0} of the checks failed")]
     Unhealthy(usize),
@@ -66,9 +68,13 @@ impl CliError {
                 409 => 4,
                 422 => 5,
                 400 => 2,
+                503 => 6,
                 _ => 1,
             },
-            Self::Deployment { .. } => 5,
+            Self::Deployment { state: DeployState::Failed, .. } => 5,
+            Self::Deployment { .. } => 1,
+            // as a shell reports it
+            Self::Left(_) => 130,
             Self::Lab(error) if error.kind() == lab_core::ErrorKind::App => 5,
             Self::Lab(_) | Self::Local { .. } | Self::Unhealthy(_) => 1,
         }
@@ -81,8 +87,22 @@ impl CliError {
             Self::Server { code, .. } | Self::Deployment { code, .. } => code,
             Self::Local { .. } => "local",
             Self::Lab(error) => error.code(),
+            Self::Left(_) => "left",
             Self::Unhealthy(_) => "unhealthy",
         }
+    }
+
+    /// What to do, where the message does not say it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unreachable { .. } => {
+                "start `lab-server`, or say where it is with --socket or --url; `lab doctor` looks closer"
+            }
+            Self::Deployment { state: DeployState::Interrupted, .. } => "deploy it again",
+            Self::Server { code, .. } if code == "unknown" => "is that a lab server? `lab doctor` looks closer",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     pub(crate) fn local(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
@@ -112,5 +132,11 @@ mod tests {
         assert_eq!((error.code(), error.exit_code()), ("app_not_found", 3));
         assert_eq!(CliError::of_problem(502, "<html>").exit_code(), 1);
         assert_eq!(CliError::of_problem(409, "{}").exit_code(), 4);
+    }
+
+    #[test]
+    fn a_deployment_that_somebody_ended_is_not_the_apps_fault() {
+        let ended = |state| CliError::Deployment { state, code: String::new(), message: String::new() }.exit_code();
+        assert_eq!([DeployState::Failed, DeployState::Cancelled, DeployState::Interrupted].map(ended), [5, 1, 1]);
     }
 }

@@ -1,91 +1,126 @@
-//! Everything that is printed.
+//! Everything that is printed: data to standard output, progress, notes and errors to standard error.
 
 use std::{
     io::{IsTerminal, Write},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
-use lab_core::deploy::{DeployEvent, DeployEventKind};
+use lab_core::deploy::DeployEvent;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::CliError;
 
-/// Where and how to print: data to standard output, progress and errors to standard error.
-#[derive(Debug)]
-pub(crate) struct Output {
-    json: bool,
-    /// Shows what goes on, on a terminal.
-    bar: Option<ProgressBar>,
+mod progress;
+mod text;
+
+use progress::Progress;
+pub(crate) use text::plain;
+
+/// What was printed, where it was kept instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Printed {
+    /// To standard output.
+    pub(crate) out: String,
+    /// To standard error.
+    pub(crate) err: String,
 }
 
-fn print_line(text: &str) {
-    if !text.is_empty() {
-        // a reader that closed the pipe has seen enough
-        let _ = writeln!(anstream::stdout(), "{text}");
+/// Where to print.
+#[derive(Debug, Clone)]
+pub(crate) enum Sink {
+    /// The process's own streams.
+    Process,
+    /// Memory: for programs that call the command as a library.
+    Kept(Arc<Mutex<Printed>>),
+}
+
+impl Sink {
+    /// One line to standard output. A reader that closed the pipe has seen enough.
+    fn out(&self, text: &str) {
+        match self {
+            Self::Process => drop(writeln!(anstream::stdout(), "{text}")),
+            Self::Kept(printed) => {
+                let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+                printed.out.push_str(text);
+                printed.out.push('\n');
+            }
+        }
+    }
+
+    /// To standard error, as it is.
+    fn err(&self, text: &str) {
+        match self {
+            Self::Process => {
+                let mut stream = anstream::stderr();
+                let _ = write!(stream, "{text}").and_then(|()| stream.flush());
+            }
+            Self::Kept(printed) => printed.lock().unwrap_or_else(PoisonError::into_inner).err.push_str(text),
+        }
     }
 }
 
-/// Text from a server or an app, without what could play tricks on a terminal.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || *c == '\n' || *c == '\t').collect()
+/// How and where to print.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+    sink: Sink,
+    progress: Progress,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
-        let bar = (!json && std::io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::new_spinner();
-            // the template is constant: it is checked by the first run
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        Self { json, bar }
+    pub(crate) fn new(json: bool, sink: Sink) -> Self {
+        let shows = !json && matches!(sink, Sink::Process) && std::io::stderr().is_terminal();
+        Self { json, sink, progress: Progress::new(shows) }
+    }
+
+    fn is_process(&self) -> bool {
+        matches!(self.sink, Sink::Process)
     }
 
     /// Whether somebody can be asked.
     pub(crate) fn is_interactive(&self) -> bool {
-        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+        !self.json && self.is_process() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
-    /// Whether standard output is a terminal.
+    /// Whether somebody sees standard output.
     pub(crate) fn is_terminal(&self) -> bool {
-        !self.json && std::io::stdout().is_terminal()
+        !self.json && self.is_process() && std::io::stdout().is_terminal()
     }
 
-    /// The result: as JSON, or as `text`.
+    /// The result, or one item of a stream: as JSON, or as `text`.
     pub(crate) fn data(&self, data: &impl Serialize, text: impl FnOnce() -> String) {
         if self.json {
-            print_line(&json!({"ok": true, "data": data}).to_string());
-        } else {
-            print_line(plain(&text()).trim_end());
+            return self.envelope(&json!({"ok": true, "data": data}));
+        }
+        let text = plain(&text());
+        let text = text.trim_end();
+        if !text.is_empty() {
+            self.sink.out(text);
         }
     }
 
-    /// One item of a stream.
-    pub(crate) fn item(&self, item: &impl Serialize, text: impl FnOnce() -> String) {
-        self.data(item, text);
+    fn envelope(&self, envelope: &Value) {
+        self.sink.out(&text::ascii_controls(&envelope.to_string()));
+    }
+
+    /// Text that is not in an envelope: a shell's completions.
+    pub(crate) fn raw(&self, text: &str) {
+        self.sink.out(text.trim_end());
     }
 
     /// Something beside the result.
     pub(crate) fn note(&self, text: &str) {
-        if self.json {
-            return;
-        }
-        let text = plain(text);
-        match &self.bar {
-            Some(bar) => bar.suspend(|| drop(writeln!(anstream::stderr(), "{text}"))),
-            None => drop(writeln!(anstream::stderr(), "{text}")),
+        if !self.json {
+            let line = format!("{}\n", plain(text));
+            self.progress.aside(|| self.sink.err(&line));
         }
     }
 
     /// Asks, and returns whether the answer is yes.
     pub(crate) fn asks(&self, question: &str) -> bool {
-        self.done();
-        let _ = write!(anstream::stderr(), "{question} [y/N] ");
+        self.sink.err(&format!("{} [y/N] ", plain(question)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
@@ -93,54 +128,48 @@ impl Output {
     /// Shows what a deployment tells.
     pub(crate) fn event(&self, event: &DeployEvent) {
         if self.json {
-            return self.item(event, String::new);
+            return self.data(event, String::new);
         }
-        match &event.kind {
-            DeployEventKind::StepStarted { step } => self.busy(&format!("{step} …")),
-            DeployEventKind::StepFinished { step, millis } if *millis >= 100 || self.bar.is_none() => {
-                self.note(&format!("✓ {step} ({millis} ms)"));
-            }
-            DeployEventKind::StepFailed { step, millis } => self.note(&format!("✗ {step} ({millis} ms)")),
-            DeployEventKind::Undone { what } => self.note(&format!("  taken back: {what}")),
-            DeployEventKind::Log { line } => self.note(&format!("  {line}")),
-            DeployEventKind::Amount { done, total, unit } => {
-                let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
-                let unit = format!("{unit:?}").to_lowercase();
-                self.busy(&format!("{done}{of} {unit} …"));
-            }
-            DeployEventKind::StepFinished { .. } | DeployEventKind::Finished { .. } => {}
-        }
-    }
-
-    fn busy(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(plain(text));
-            bar.enable_steady_tick(Duration::from_millis(120));
+        if let Some(line) = self.progress.event(&event.kind) {
+            self.note(&line);
         }
     }
 
     /// Ends what [`Output::event`] shows.
     pub(crate) fn done(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.progress.done();
     }
 
     /// Why the command failed.
     pub(crate) fn error(&self, error: &CliError) {
         self.done();
+        let (message, hint) = (error.to_string(), error.hint());
         if self.json {
-            let envelope = json!({"ok": false, "error": {"code": error.code(), "message": error.to_string()}});
-            print_line(&envelope.to_string());
-        } else {
-            let _ = writeln!(anstream::stderr(), "lab: {}", plain(&error.to_string()));
+            let mut body = json!({"code": error.code(), "message": message});
+            if let Some(hint) = hint {
+                body["hint"] = hint.into();
+            }
+            return self.envelope(&json!({"ok": false, "error": body}));
+        }
+        self.sink.err(&format!("lab: {}\n", plain(&message)));
+        if let Some(hint) = hint {
+            self.sink.err(&format!("hint: {}\n", plain(&hint)));
         }
     }
-}
 
-/// Text that is not in an envelope: a shell's completions.
-pub(crate) fn raw(text: &str) {
-    print_line(text.trim_end());
+    /// What clap has to say: help and version, or what is wrong with the command line. Returns the exit code.
+    pub(crate) fn usage(&self, error: &clap::Error) -> u8 {
+        let code = u8::try_from(error.exit_code()).unwrap_or(2);
+        match (&self.sink, error.use_stderr()) {
+            (_, true) if self.json => {
+                self.error(&CliError::Usage(error.render().to_string().trim_end().to_owned()));
+            }
+            (Sink::Process, _) => drop(error.print()),
+            (Sink::Kept(_), true) => self.sink.err(&error.render().to_string()),
+            (Sink::Kept(_), false) => self.sink.out(&error.render().to_string()),
+        }
+        code
+    }
 }
 
 /// A table without frames.
@@ -157,9 +186,39 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item 
 mod tests {
     use super::*;
 
+    fn kept(json: bool, print: impl FnOnce(&Output)) -> Printed {
+        let printed = Arc::new(Mutex::new(Printed::default()));
+        print(&Output::new(json, Sink::Kept(printed.clone())));
+        let printed = printed.lock().expect("not poisoned");
+        printed.clone()
+    }
+
     #[test]
-    fn what_comes_from_elsewhere_cannot_steer_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\u{7}\nc\r"), "a[31mb\nc");
+    fn json_has_one_envelope_on_one_line() {
+        let good = kept(true, |output| {
+            output.note("unseen");
+            output.data(&json!({"name": "app", "text": "a\u{1b}[2J\u{9b}2J\nb"}), || "unseen".to_owned());
+        });
+        let line = r#"{"ok":true,"data":{"name":"app","text":"a\u001b[2J\u009b2J\nb"}}"#;
+        assert_eq!((good.out.as_str(), good.err.as_str()), (format!("{line}\n").as_str(), ""));
+        let bad = kept(true, |output| output.error(&CliError::Usage("no".to_owned())));
+        assert_eq!(bad.out, "{\"ok\":false,\"error\":{\"code\":\"usage\",\"message\":\"no\"}}\n");
+        let lost = CliError::Unreachable { place: "here".to_owned(), reason: "gone".to_owned() };
+        let lost: Value = serde_json::from_str(&kept(true, |output| output.error(&lost)).out).expect("json");
+        assert_eq!(lost["error"]["code"], "unreachable");
+        assert!(lost["error"]["hint"].as_str().is_some_and(|hint| hint.contains("lab doctor")), "{lost}");
+    }
+
+    #[test]
+    fn text_goes_to_one_stream_and_what_is_beside_it_to_the_other() {
+        let printed = kept(false, |output| {
+            output.note("by the way");
+            output.data(&json!(1), || "the \u{1b}]0;result\n\n".to_owned());
+            output.data(&json!(1), String::new);
+            output.error(&CliError::Usage("no".to_owned()));
+        });
+        assert_eq!(printed.out, "the ]0;result\n");
+        assert_eq!(printed.err, "by the way\nlab: no\n");
     }
 
     #[test]

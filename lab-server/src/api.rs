@@ -82,6 +82,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/health", get(server::health))
         .route("/api/apps", get(apps::list))
         .route("/api/deploy", post(deployments::deploy))
+        .route("/api/info", get(server::info))
         .route("/api/events", get(server::events))
         .route("/api/routes", get(apps::routes))
         .nest("/api/apps/{name}", app)

@@ -87,7 +87,7 @@ pub(crate) async fn logs(
     let mut all = client.events::<LogLine>(&format!("/api/apps/{app}/logs?lines={lines}&follow=true")).await?;
     while let Some(line) = all.next().await {
         let line = line?;
-        output.item(&line, || text(&line));
+        output.data(&line, || text(&line));
     }
     Ok(())
 }

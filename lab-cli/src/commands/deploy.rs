@@ -1,55 +1,42 @@
-//! Deploying, and looking at deployments.
+//! Deploying, and watching it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use lab_core::{
-    AppName, AppView, DeploymentId, GitUrl, UrlPolicy,
-    deploy::{DeployEvent, DeployEventKind, DeployState, Deployment},
+    AppName, AppView, GitUrl, UrlPolicy,
+    deploy::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem},
 };
 use serde_json::json;
 
-use super::apps::secret_from_stdin;
-use crate::{
-    args::Deploy,
-    client::Client,
-    error::CliError,
-    output::{Output, table},
-};
+use super::{apps::secret_from_stdin, checkout::Checkout};
+use crate::{args::Deploy, client::Client, error::CliError, output::Output};
+
+/// How often, and how long after one another, a stream that broke is taken up again before its server is given up.
+const RETRIES: u32 = 20;
+const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Result<(), CliError> {
     let token = if what.token_stdin { Some(secret_from_stdin("Token", output)?) } else { None };
-    let (mut repository, mut branch) = (what.repository, what.branch.map(|b| b.to_string()));
-    if repository.is_none() && (what.name.is_none() || !is_known(client, what.name.as_ref()).await?) {
-        let checkout = Checkout::here()?;
-        for warning in &checkout.warnings {
-            output.note(&format!("warning: {warning}"));
-        }
-        branch = branch.or(checkout.branch);
-        repository = Some(checkout.origin);
-    }
-    let name = match (what.name, &repository) {
-        (Some(name), _) => name,
-        (None, Some(repository)) => guess_name(repository)?,
-        (None, None) => return Err(CliError::Usage("say what to deploy: an address, or --name of an app".to_owned())),
-    };
+    let detach = what.detach;
+    let Chosen { name, repository, branch } = choose(client, what, output).await?;
     let body = json!({"subdomain": name, "repository": repository, "branch": branch, "token": token});
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;
     let Some(deployment) = view.deployment.clone() else {
         return Err(CliError::Usage("the server began no deployment".to_owned()));
     };
-    if what.detach {
+    if detach {
         output.data(&view, || format!("{name} is being deployed; `lab log {name}` shows how it goes"));
         return Ok(());
     }
     let path = format!("/api/apps/{name}/deployments/{}", deployment.id);
-    let follow = follow(client, &path, output);
     tokio::select! {
-        ended = follow => ended?,
+        ended = follow(client, &path, output) => ended?,
+        // the server does not notice: the deployment is its own. A second Ctrl-C has nothing left to end
         _ = tokio::signal::ctrl_c() => {
-            output.done();
-            output.note(&format!("the deployment goes on; `lab cancel {name}` ends it, `lab log {name}` shows it"));
-            return Ok(());
+            return Err(CliError::Left(format!(
+                "the deployment goes on; `lab log {name}` shows it, `lab cancel {name}` ends it"
+            )));
         }
     }
     let view: AppView = client.get(&format!("/api/apps/{name}")).await?;
@@ -58,33 +45,102 @@ pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Re
     Ok(())
 }
 
+/// What is deployed as what.
+struct Chosen {
+    name: AppName,
+    repository: Option<String>,
+    branch: Option<String>,
+}
+
+async fn choose(client: &Client, what: Deploy, output: &Output) -> Result<Chosen, CliError> {
+    let mut branch = what.branch.map(|branch| branch.to_string());
+    let repository = match what.repository.as_deref() {
+        Some(".") => None,
+        Some(text) => Some(address(text)?),
+        None => None,
+    };
+    let is_of_app = what.repository.is_none() && is_known(client, what.name.as_ref()).await?;
+    if let (Some(name), true) = (&what.name, is_of_app) {
+        return Ok(Chosen { name: name.clone(), repository: None, branch });
+    }
+    let repository = if let Some(repository) = repository {
+        repository
+    } else {
+        let checkout = Checkout::here()?;
+        for warning in &checkout.warnings {
+            output.note(&format!("warning: {warning}"));
+        }
+        branch = branch.or(checkout.branch);
+        checkout.origin
+    };
+    let name = match what.name {
+        Some(name) => name,
+        None => guess_name(&repository)?,
+    };
+    Ok(Chosen { name, repository: Some(repository), branch })
+}
+
+/// A repository's address. The server could not know what a path is relative to.
+fn address(text: &str) -> Result<String, CliError> {
+    let is_relative = text.starts_with("./") || text.starts_with("../") || text == "..";
+    if !is_relative && (text.starts_with('/') || text.contains(':') || !Path::new(text).exists()) {
+        return Ok(text.to_owned());
+    }
+    let place = Path::new(text).canonicalize().unwrap_or_default();
+    Err(CliError::Usage(format!(
+        "give a repository on the server's disk by its absolute path, such as `{}`; `lab deploy .` deploys the origin of \
+         the checkout you stand in",
+        place.display()
+    )))
+}
+
 /// Shows a deployment to its end. A connection that breaks is taken up where it broke.
 async fn follow(client: &Client, path: &str, output: &Output) -> Result<(), CliError> {
     let (mut after, mut failures) = (0, 0);
     loop {
-        let mut events = client.events::<DeployEvent>(&format!("{path}/events?after={after}")).await?;
-        while let Some(event) = events.next().await {
-            let Ok(event) = event else { break };
-            (after, failures) = (event.seq, 0);
-            output.event(&event);
-            if let DeployEventKind::Finished { state, problem } = event.kind {
-                return match problem {
-                    None => Ok(()),
-                    Some(problem) => Err(CliError::Deployment {
-                        state: state.to_string(),
-                        code: problem.code,
-                        message: problem.message,
-                    }),
-                };
+        let seen = after;
+        match tell(client, path, &mut after, output).await {
+            Ok(Some((state, problem))) => return ended(state, problem),
+            // the server ended, or began anew
+            Ok(None) | Err(CliError::Unreachable { .. }) if failures < RETRIES => {}
+            Ok(None) => {
+                let reason = "the connection breaks again and again".to_owned();
+                return Err(CliError::Unreachable { place: client.place.clone(), reason });
             }
+            Err(error) => return Err(error),
         }
-        failures += 1;
-        if failures > 5 {
-            let reason = "the connection breaks again and again".to_owned();
-            return Err(CliError::Unreachable { place: client.place.clone(), reason });
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        failures = if after > seen { 0 } else { failures + 1 };
+        tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Shows what a deployment tells until its end, or until the stream's, when the record says how it is.
+async fn tell(
+    client: &Client,
+    path: &str,
+    after: &mut u64,
+    output: &Output,
+) -> Result<Option<(DeployState, Option<Problem>)>, CliError> {
+    let mut events = client.events::<DeployEvent>(&format!("{path}/events?after={after}")).await?;
+    while let Some(event) = events.next().await {
+        let event = event?;
+        *after = event.seq;
+        output.event(&event);
+        if let DeployEventKind::Finished { state, problem } = event.kind {
+            return Ok(Some((state, problem)));
+        }
+    }
+    let record: Deployment = client.get(path).await?;
+    Ok(record.state.is_final().then_some((record.state, record.problem)))
+}
+
+fn ended(state: DeployState, problem: Option<Problem>) -> Result<(), CliError> {
+    if state == DeployState::Succeeded {
+        return Ok(());
+    }
+    let (code, message) = problem
+        .map_or_else(|| (state.to_string(), "its log says more".to_owned()), |problem| (problem.code, problem.message));
+    Err(CliError::Deployment { state, code, message })
 }
 
 async fn is_known(client: &Client, name: Option<&AppName>) -> Result<bool, CliError> {
@@ -111,100 +167,6 @@ fn guess_name(repository: &str) -> Result<AppName, CliError> {
         .map_err(|e| CliError::Usage(format!("`{text}` cannot be the app's name ({e}); give one with --name")))
 }
 
-/// The checkout that `lab` stands in.
-struct Checkout {
-    origin: String,
-    branch: Option<String>,
-    warnings: Vec<String>,
-}
-
-impl Checkout {
-    fn here() -> Result<Self, CliError> {
-        Self::of(Path::new("."))
-    }
-
-    fn of(folder: &Path) -> Result<Self, CliError> {
-        let usage = |text: &str| CliError::Usage(text.to_owned());
-        let repository = git2::Repository::discover(folder)
-            .map_err(|_| usage("this folder is no git checkout: say what to deploy, such as `lab deploy https://…`"))?;
-        let origin = repository.find_remote("origin").ok().and_then(|remote| remote.url().ok().map(str::to_owned));
-        let origin =
-            origin.ok_or_else(|| usage("this checkout has no remote `origin` that the server could fetch from"))?;
-        let head = repository.head().ok();
-        let branch =
-            head.as_ref().filter(|head| head.is_branch()).and_then(|head| head.shorthand().ok().map(str::to_owned));
-        let mut warnings = Vec::new();
-        let mut options = git2::StatusOptions::new();
-        options.include_untracked(false).include_ignored(false);
-        if repository.statuses(Some(&mut options)).is_ok_and(|changes| !changes.is_empty()) {
-            warnings.push("there are changes here that are not committed; they are not deployed".to_owned());
-        }
-        if let (Some(branch), Some(head)) = (&branch, head.and_then(|head| head.target())) {
-            let pushed = repository.refname_to_id(&format!("refs/remotes/origin/{branch}")).ok();
-            if pushed != Some(head) {
-                warnings.push(format!("`{branch}` here is not what `origin` was last seen to have; push first"));
-            }
-        }
-        Ok(Self { origin, branch, warnings })
-    }
-}
-
-pub(crate) async fn deployments(client: &Client, app: &AppName, output: &Output) -> Result<(), CliError> {
-    let all: Vec<Deployment> = client.get(&format!("/api/apps/{app}/deployments")).await?;
-    output.data(&all, || {
-        table(
-            ["ID", "STATE", "STARTED", "COMMIT", "PROBLEM"],
-            all.iter().map(|deployment| {
-                let commit = deployment.commit.as_ref();
-                [
-                    deployment.id.to_string(),
-                    deployment.state.to_string(),
-                    format!("{:.0}", deployment.started_at),
-                    commit.map(|c| format!("{:.10} {:.40}", c.hash, c.message)).unwrap_or_default(),
-                    deployment.problem.as_ref().map(|p| p.code.clone()).unwrap_or_default(),
-                ]
-            }),
-        )
-    });
-    Ok(())
-}
-
-async fn newest(client: &Client, app: &AppName, id: Option<DeploymentId>) -> Result<DeploymentId, CliError> {
-    if let Some(id) = id {
-        return Ok(id);
-    }
-    let all: Vec<Deployment> = client.get(&format!("/api/apps/{app}/deployments")).await?;
-    let newest = all.first().map(|deployment| deployment.id);
-    newest.ok_or_else(|| CliError::Usage(format!("`{app}` has no deployments")))
-}
-
-pub(crate) async fn log(
-    client: &Client,
-    app: &AppName,
-    id: Option<DeploymentId>,
-    output: &Output,
-) -> Result<(), CliError> {
-    let id = newest(client, app, id).await?;
-    let text = client.text(&format!("/api/apps/{app}/deployments/{id}/log")).await?;
-    output.data(&json!({"id": id, "log": text}), || text.clone());
-    Ok(())
-}
-
-pub(crate) async fn cancel(
-    client: &Client,
-    app: &AppName,
-    id: Option<DeploymentId>,
-    output: &Output,
-) -> Result<(), CliError> {
-    let id = newest(client, app, id).await?;
-    let ended: Deployment = client.post(&format!("/api/apps/{app}/deployments/{id}/cancel"), None).await?;
-    output.data(&ended, || match ended.state {
-        DeployState::Cancelled => format!("the deployment of {app} is cancelled"),
-        other => format!("the deployment of {app} had {other} before"),
-    });
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +181,24 @@ mod tests {
             assert_eq!(guess_name(address).expect(address).as_str(), name);
         }
         assert!(guess_name("https://github.com/me/admin").is_err());
+    }
+
+    #[test]
+    fn a_relative_path_is_no_address() {
+        for address in ["https://h/x", "git@h:x", "/srv/x", "nowhere-to-be-found"] {
+            assert_eq!(super::address(address).expect(address), address);
+        }
+        for path in ["./x", "..", "../x", "src"] {
+            assert!(super::address(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_deployment_that_succeeded_is_a_success() {
+        assert!(ended(DeployState::Succeeded, None).is_ok());
+        let problem = Problem { code: "build_failed".to_owned(), message: "no".to_owned() };
+        let failed = ended(DeployState::Failed, Some(problem)).expect_err("failed");
+        assert_eq!((failed.code(), failed.exit_code()), ("build_failed", 5));
+        assert_eq!(ended(DeployState::Interrupted, None).expect_err("interrupted").code(), "interrupted");
     }
 }

@@ -1,9 +1,7 @@
 //! Looks for what is wrong with the server and this machine.
 
-use std::{net::ToSocketAddrs, path::Path, process::Stdio};
-
-use lab_core::AppView;
-use serde::Serialize;
+use lab_core::{AppView, lifecycle::Status};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -13,61 +11,99 @@ use crate::{
     output::Output,
 };
 
+mod machine;
+mod network;
+
 /// One check.
 #[derive(Debug, Serialize)]
 struct Check {
-    what: String,
+    what: &'static str,
     ok: bool,
+    /// Whether the lab suffers when it is not ok.
+    needed: bool,
     /// What was seen, and what to do where it is wrong.
     detail: String,
 }
 
-fn check(what: &str, result: Result<String, String>) -> Check {
-    let ok = result.is_ok();
-    let (Ok(detail) | Err(detail)) = result;
-    Check { what: what.to_owned(), ok, detail }
+impl Check {
+    /// One that must be well.
+    fn needed(what: &'static str, result: Result<String, String>) -> Self {
+        let ok = result.is_ok();
+        let (Ok(detail) | Err(detail)) = result;
+        Self { what, ok, needed: true, detail }
+    }
+
+    /// One that only some need.
+    fn useful(what: &'static str, result: Result<String, String>) -> Self {
+        Self { needed: false, ..Self::needed(what, result) }
+    }
+
+    fn line(&self) -> String {
+        let mark = match (self.ok, self.needed) {
+            (true, _) => "✓",
+            (false, true) => "✗",
+            (false, false) => "-",
+        };
+        format!("{mark} {:<8} {}", self.what, self.detail)
+    }
+}
+
+/// What a server tells of itself.
+#[derive(Debug, Deserialize)]
+struct Info {
+    domain: String,
+    https: bool,
+    port: u16,
+    data_dir: std::path::PathBuf,
 }
 
 pub(crate) async fn doctor(place: &Place, output: &Output) -> Result<(), CliError> {
     let mut checks = Vec::new();
     if place.url.is_none() {
-        checks.push(check("socket", socket(place)));
+        checks.push(Check::needed("socket", socket(place)));
     }
     let client = Client::new(place)?;
     let health = client.get::<Value>("/health").await;
-    checks.push(check(
+    checks.push(Check::needed(
         "server",
         match &health {
             Ok(_) => Ok(format!("answers at {}", client.place)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(advised(error)),
         },
     ));
     if let Ok(health) = &health {
-        let (theirs, ours) = (health["version"].as_str().unwrap_or("?"), env!("CARGO_PKG_VERSION"));
-        checks.push(check(
-            "version",
-            if theirs == ours {
-                Ok(format!("{ours} here and there"))
-            } else {
-                Err(format!("the server is {theirs}, this command is {ours}: install the same version"))
-            },
-        ));
-        checks.push(check("apps", apps(&client).await));
+        checks.push(Check::needed("version", version(health)));
+        checks.push(Check::needed("apps", apps(&client).await));
+        match client.get::<Info>("/api/info").await {
+            Ok(info) => {
+                checks.push(Check::needed("domain", network::domain(&info.domain).await));
+                checks.push(Check::needed("visitors", network::visitors(&info).await));
+                if client.is_here {
+                    checks.push(Check::needed("data", machine::data(&info.data_dir)));
+                    checks.push(Check::needed("disk", machine::disk(&info.data_dir)));
+                }
+            }
+            Err(error) => checks.push(Check::needed("access", Err(advised(&error)))),
+        }
     }
-    for (program, needed) in
-        [("git", "checkouts by hand"), ("go", "Go apps"), ("npm", "frontends"), ("node", "frontends")]
-    {
-        checks.push(check(program, installed(program, needed)));
+    if client.is_here {
+        for (program, arguments, what) in machine::PROGRAMS {
+            checks.push(Check::useful(program, machine::installed(program, arguments, what)));
+        }
     }
-    if let Some(folder) = &place.data_dir {
-        checks.push(check("disk", disk(folder)));
-    }
-    let failed = checks.iter().filter(|check| !check.ok).count();
-    output.data(&checks, || {
-        let line = |c: &Check| format!("{} {:<8} {}", if c.ok { "✓" } else { "✗" }, c.what, c.detail);
-        checks.iter().map(line).collect::<Vec<_>>().join("\n")
-    });
+    let failed = checks.iter().filter(|check| check.needed && !check.ok).count();
+    output.data(&checks, || checks.iter().map(Check::line).collect::<Vec<_>>().join("\n"));
     if failed == 0 { Ok(()) } else { Err(CliError::Unhealthy(failed)) }
+}
+
+fn advised(error: &CliError) -> String {
+    match error {
+        // what its hint says is what is being done
+        CliError::Unreachable { .. } => {
+            format!("{error}; start `lab-server`, or say where it is with --socket or --url")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn socket(place: &Place) -> Result<String, String> {
@@ -81,40 +117,35 @@ fn socket(place: &Place) -> Result<String, String> {
     }
 }
 
+fn version(health: &Value) -> Result<String, String> {
+    let (theirs, ours) = (health["version"].as_str().unwrap_or("?"), env!("CARGO_PKG_VERSION"));
+    if theirs == ours {
+        return Ok(format!("{ours} here and there"));
+    }
+    Err(format!("the server is {theirs}, this command is {ours}: install the same version"))
+}
+
 async fn apps(client: &Client) -> Result<String, String> {
     let apps: Vec<AppView> = client.get("/api/apps").await.map_err(|e| e.to_string())?;
-    let ill: Vec<String> = apps
-        .iter()
-        .filter(|view| !matches!(view.app.status.to_string().as_str(), "running" | "stopped" | "deploying"))
-        .map(|view| format!("{} is {}", view.app.name, view.app.status))
-        .collect();
-    if !ill.is_empty() {
-        return Err(format!("{}; `lab logs` and `lab show` say why", ill.join(", ")));
+    let is_ill = |view: &&AppView| matches!(view.app.status, Status::Failed | Status::Restarting);
+    let ill: Vec<String> =
+        apps.iter().filter(is_ill).map(|view| format!("{} is {}", view.app.name, view.app.status)).collect();
+    if ill.is_empty() {
+        return Ok(if apps.is_empty() { "none yet".to_owned() } else { format!("{}, none of them ill", apps.len()) });
     }
-    let Some(first) = apps.first() else { return Ok("none yet".to_owned()) };
-    let host = first.url.split("//").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
-    match (host, 80).to_socket_addrs() {
-        Ok(_) => Ok(format!("{} of them, all well; {host} resolves", apps.len())),
-        // curl and browsers know it without a resolver
-        Err(_) if host.ends_with(".localhost") => Ok(format!("{} of them, all well", apps.len())),
-        Err(_) => Err(format!("{host} does not resolve: point *.<domain> at the server in its DNS")),
-    }
+    Err(format!("{}; `lab show` and `lab logs` say why", ill.join(", ")))
 }
 
-fn installed(program: &str, needed: &str) -> Result<String, String> {
-    let argument = if program == "go" { "version" } else { "--version" };
-    let ran = std::process::Command::new(program).arg(argument).stdin(Stdio::null()).stderr(Stdio::null()).output();
-    match ran {
-        Ok(output) => Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()),
-        Err(_) => Err(format!("not on this machine; where the server runs here, {needed} need it")),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn disk(folder: &Path) -> Result<String, String> {
-    let stat = rustix::fs::statvfs(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let free = (stat.f_bavail * stat.f_frsize) >> 20;
-    if free < 1024 {
-        return Err(format!("{free} MiB free at {}: builds and databases need more", folder.display()));
+    #[test]
+    fn what_only_some_need_is_marked_as_such() {
+        let missing = || Err("missing".to_owned());
+        assert!(Check::needed("disk", missing()).line().starts_with('✗'));
+        assert!(Check::useful("go", missing()).line().starts_with('-'));
+        assert!(Check::useful("go", Ok("go1.25".to_owned())).line().starts_with('✓'));
+        assert!(version(&serde_json::json!({"version": "9.9.9"})).is_err());
     }
-    Ok(format!("{free} MiB free at {}", folder.display()))
 }

@@ -29,10 +29,13 @@ pub(crate) async fn plan(
     output: &Output,
 ) -> Result<(), CliError> {
     let folder = Path::new(source);
-    if folder.is_dir() && branch.is_none() {
+    // a bare repository is a folder too, but its tree is not in it
+    if folder.is_dir() && branch.is_none() && git2::Repository::open_bare(folder).is_err() {
         return show(folder, root, output);
     }
-    let url = GitUrl::parse(source, UrlPolicy::LocalAllowed)
+    let place = folder.is_dir().then(|| folder.canonicalize().ok()).flatten();
+    let place = place.as_deref().and_then(Path::to_str).unwrap_or(source);
+    let url = GitUrl::parse(place, UrlPolicy::LocalAllowed)
         .map_err(|e| CliError::Usage(format!("`{source}` is no folder here, and no repository: {e}")))?;
     let temporary = tempfile::tempdir().map_err(|e| CliError::local("no temporary folder")(e.into()))?;
     let destination = temporary.path().join("checkout");

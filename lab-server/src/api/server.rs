@@ -17,6 +17,27 @@ pub(super) async fn health() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
+/// What `lab doctor` looks at.
+pub(super) async fn info(State(api): State<Api>) -> Json<Value> {
+    let (settings, backends) = (api.lab.settings(), api.lab.backends());
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "domain": settings.domain,
+        "https": settings.public.https,
+        "port": settings.public.port,
+        "data_dir": settings.data.path(),
+        "backends": {
+            "registry": backends.registry.backend(),
+            "ports": backends.ports.backend(),
+            "source": backends.source.backend(),
+            "builder": backends.builder.backend(),
+            "supervisor": backends.supervisor.backend(),
+            "router": backends.router.backend(),
+            "health": backends.health.backend(),
+        },
+    }))
+}
+
 /// For people who open the lab's own address.
 pub(super) async fn home(State(api): State<Api>) -> impl IntoResponse {
     let policy = [(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'")];

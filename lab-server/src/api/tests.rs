@@ -135,6 +135,8 @@ async fn an_app_is_shown_stopped_started_and_removed() {
         let reply = bench.call("POST", &format!("/api/apps/app/{verb}")).await;
         assert_eq!((reply.status, &reply.body["status"]), (200, &status.into()), "{verb}");
     }
+    let info = bench.call("GET", "/api/info").await.body;
+    assert_eq!((&info["domain"], &info["backends"]["registry"]), (&"lab.localhost".into(), &"memory".into()), "{info}");
     let routes = bench.call("GET", "/api/routes").await;
     assert_eq!(routes.body["app.lab.localhost"]["app"], "app", "{}", routes.body);
     let removed = bench.call("DELETE", "/api/apps/app?purge=true").await;
