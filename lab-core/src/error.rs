@@ -4,6 +4,8 @@
 //! repeats its source; print the chain with [`Error::report`]. `kind` is for choosing a reaction, `code` is stable for
 //! programs. Status codes and exit codes are the binaries' business.
 
+use std::io::ErrorKind as ErrorClass;
+
 use crate::{
     app::AppName, builder::BuildError, git_url::InvalidGitUrl, health::HealthError, ids::DeploymentId,
     ports::PortError, registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
@@ -136,7 +138,7 @@ pub enum Error {
     #[error("{0}")]
     Settings(String),
     /// A file or folder of the lab's own failed.
-    #[error("cannot {action} `{path}`{}", if .source.kind() == std::io::ErrorKind::StorageFull { ": the disk is full; free some space" } else { "" })]
+    #[error("cannot {action} `{path}`")]
     Storage {
         /// What was tried.
         action: &'static str,
@@ -183,6 +185,9 @@ impl Error {
 
     fn classify(&self) -> (ErrorKind, &'static str) {
         use ErrorKind as K;
+        if self.is_disk_full() {
+            return (K::Internal, "disk_full");
+        }
         match self {
             Self::NoSuchApp(_) | Self::Registry(RegistryError::NotFound(_)) => (K::NotFound, "app_not_found"),
             Self::NoSuchDeployment { .. } => (K::NotFound, "deployment_not_found"),
@@ -203,9 +208,6 @@ impl Error {
             Self::Repository(_) => (K::Invalid, "invalid_repository"),
             Self::Bug(_) => (K::Internal, "bug"),
             Self::Settings(_) => (K::Invalid, "invalid_settings"),
-            Self::Storage { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                (K::Internal, "disk_full")
-            }
             Self::Storage { .. } => (K::Internal, "storage_failed"),
             Self::Registry(RegistryError::AlreadyExists(_)) => (K::Conflict, "app_exists"),
             Self::Registry(RegistryError::Stale { .. }) => (K::Conflict, "record_stale"),
@@ -231,9 +233,6 @@ impl Error {
                 BuildError::CommandFailed { .. } => (K::App, "build_failed"),
                 BuildError::TimedOut { .. } => (K::App, "build_timed_out"),
                 BuildError::Cancelled => (K::Cancelled, "cancelled"),
-                BuildError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                    (K::Internal, "disk_full")
-                }
                 BuildError::Io { .. } => (K::Internal, "build_io"),
             },
             Self::Supervisor(SupervisorError::Unknown(_)) => (K::Conflict, "app_not_running"),
@@ -245,9 +244,23 @@ impl Error {
         }
     }
 
+    /// Whether a full disk is at the bottom of it.
+    fn is_disk_full(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            let io = error.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| matches!(io.kind(), ErrorClass::StorageFull | ErrorClass::QuotaExceeded)) {
+                return true;
+            }
+            next = error.source();
+        }
+        false
+    }
+
     /// The message and those of its sources, joined by colons.
     pub fn report(&self) -> String {
-        report(self)
+        let text = report(self);
+        if self.is_disk_full() { format!("{text}; the disk is full: free some space and try again") } else { text }
     }
 
     pub(crate) fn storage(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -270,4 +283,32 @@ pub fn report(error: &dyn std::error::Error) -> String {
         next = source.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_such_wherever_it_strikes() {
+        let full = || std::io::Error::from(ErrorClass::StorageFull);
+        let place = || "apps.json".to_owned();
+        let errors: [Error; 4] = [
+            RegistryError::Storage { action: "write", place: place(), source: full().into() }.into(),
+            PortError::Storage { action: "write", place: place(), source: full().into() }.into(),
+            BuildError::Io { action: "copy", path: "x".into(), source: full() }.into(),
+            Error::storage("write", std::path::Path::new("x"))(full()),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), "disk_full", "{error}");
+            assert!(error.report().ends_with("free some space and try again"), "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn a_report_says_nothing_twice() {
+        let source = std::io::Error::other("no such device");
+        let error = Error::storage("write", std::path::Path::new("x"))(source);
+        assert_eq!(error.report(), "cannot write `x`: no such device");
+    }
 }

@@ -45,7 +45,7 @@ const FAULTS: &[Fault] = &[
         w.source.script.push(Next::Fail(SourceError::TimedOut { repository: repository(), limit }));
     }),
     ("fetch_failed", |w| {
-        let source = disk_full().into();
+        let source = std::io::Error::other("boom").into();
         w.source.script.push(Next::Fail(SourceError::Failed { repository: repository(), source }));
     }),
     ("bug", |w| w.source.script.push(Next::Panic)),
@@ -70,7 +70,7 @@ const FAULTS: &[Fault] = &[
     }),
     ("bug", |w| w.builder.builds.push(Next::Panic)),
     ("supervisor_failed", |w| {
-        let source = disk_full().into();
+        let source = std::io::Error::other("boom").into();
         w.supervisor.fail_next(SupervisorError::Failed { action: "stop", app: name("app"), source });
     }),
     ("app_crashed", |w| w.supervisor.crash_on_start(&name("app"), true)),

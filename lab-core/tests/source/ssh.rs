@@ -1,4 +1,4 @@
-//! ssh with a real `sshd`, where the machine has one installed; elsewhere these tests do nothing.
+//! ssh with a real `sshd`, which `make tools` unpacks into `.tools/`.
 //!
 //! libgit2 reads `known_hosts` of the user's home, which it learns from the environment when it starts: so the fetch
 //! itself runs in a process of its own, whose home is a temporary folder.
@@ -6,7 +6,7 @@
 use std::{
     fs,
     os::fd::OwnedFd,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -21,11 +21,32 @@ use crate::{
     repo::Repo,
 };
 
-const SSHD: &str = "/usr/sbin/sshd";
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".tools/sshd")
+}
 
-fn is_available() -> bool {
-    // `sshd` refuses to start without this folder when it runs as root
-    Path::new(SSHD).exists() && Path::new("/run/sshd").exists()
+/// Run by root, `sshd` wants a user and a folder that its package would have made: it gets them in a mount namespace of
+/// its own.
+fn sshd(config: &Path, home: &Path) -> tokio::process::Command {
+    let program = tools().join("usr/sbin/sshd");
+    assert!(program.is_file(), "the ssh server is missing: run `make tools`");
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut users = fs::read_to_string("/etc/passwd").unwrap();
+        users.push_str("sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n");
+        fs::write(home.join("passwd"), users).unwrap();
+        let script =
+            "mount --bind \"$1\" /etc/passwd && mount -t tmpfs tmpfs /run && mkdir /run/sshd && shift && exec \"$@\"";
+        let mut command = tokio::process::Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(home.join("passwd")).arg(program);
+        command
+    } else {
+        tokio::process::Command::new(program)
+    };
+    let libraries =
+        ["lib", "usr/lib"].map(|folder| tools().join(folder).join(format!("{}-linux-gnu", std::env::consts::ARCH)));
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap());
+    command.args(["-i", "-e", "-f"]).arg(config);
+    command
 }
 
 fn keygen(path: &Path) -> String {
@@ -36,9 +57,6 @@ fn keygen(path: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_known_ssh_server_is_fetched_from_and_an_unknown_one_is_not() {
-    if !is_available() {
-        return;
-    }
     let home = tempfile::tempdir().unwrap();
     let dot_ssh = home.path().join(".ssh");
     fs::create_dir(&dot_ssh).unwrap();
@@ -55,14 +73,13 @@ async fn a_known_ssh_server_is_fetched_from_and_an_unknown_one_is_not() {
     fs::write(&config, lines).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let folder = home.path().to_owned();
     let server = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let stream = stream.into_std().unwrap();
             stream.set_nonblocking(false).unwrap();
             let fd = OwnedFd::from(stream);
-            let mut child = tokio::process::Command::new(SSHD)
-                .args(["-i", "-e", "-f"])
-                .arg(&config)
+            let mut child = sshd(&config, &folder)
                 .stdin(Stdio::from(fd.try_clone().unwrap()))
                 .stdout(Stdio::from(fd))
                 .stderr(Stdio::null())

@@ -158,7 +158,8 @@ impl Actor {
         let output = self.spool.output().map_err(failed("open the output of", &self.app))?;
         let spawned = blocking({
             let (spec, mark) = (record.spec.clone(), record.mark.clone());
-            move || Process::spawn(&spec, &mark, output)
+            let owner = self.shared.settings.run_dir.clone();
+            move || Process::spawn(&spec, &mark, &owner, output)
         });
         match spawned.await {
             Ok(process) => {

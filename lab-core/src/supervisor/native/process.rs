@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
     },
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -22,6 +23,9 @@ use crate::supervisor::{Exit, ProcessSpec};
 /// The variable by which a process and all that it starts can be found again. Its value is random, so that one app cannot
 /// claim another's.
 pub(super) const MARK: &str = "LAB_PROCESS";
+
+/// The variable that says whose supervisor started a process: the folder of its records.
+pub(super) const OWNER: &str = "LAB_RUN_DIR";
 
 /// How long a process may take to go after SIGKILL.
 pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
@@ -55,13 +59,14 @@ pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 impl Process {
     /// Starts `spec`. Its output goes to `output`, which it shares with everything it starts. Blocks for the time of a
     /// fork and exec.
-    pub(super) fn spawn(spec: &ProcessSpec, mark: &str, output: fs::File) -> io::Result<Self> {
+    pub(super) fn spawn(spec: &ProcessSpec, mark: &str, owner: &Path, output: fs::File) -> io::Result<Self> {
         let child = Command::new(&spec.program)
             .args(&spec.args)
             .current_dir(&spec.directory)
             .env_clear()
             .envs(&spec.env)
             .env(MARK, mark)
+            .env(OWNER, owner)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -143,13 +148,27 @@ pub(super) fn marked() -> io::Result<Vec<(i32, String)>> {
 }
 
 fn mark_of(pid: i32) -> Option<String> {
+    variable_of(pid, MARK)
+}
+
+fn variable_of(pid: i32, name: &str) -> Option<String> {
     // not ours to read, or gone: not ours
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let prefix = format!("{MARK}=");
+    let prefix = format!("{name}=");
     environment
         .split(|b| *b == 0)
         .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
-        .map(|mark| String::from_utf8_lossy(mark).into_owned())
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Ends every process that this supervisor started and no record knows. Blocks.
+pub(super) fn kill_unknown(owner: &Path, known: &[String]) -> io::Result<()> {
+    for (pid, mark) in marked()? {
+        if !known.contains(&mark) && variable_of(pid, OWNER).is_some_and(|folder| Path::new(&folder) == owner) {
+            kill_marked(&mark)?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends every process with this mark: those that left their group, or outlived its leader. Blocks.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     file,
-    process::{Identity, Process, leads_group, marked},
+    process::{Identity, Process, kill_unknown, leads_group, marked},
 };
 use crate::{durable, supervisor::ProcessSpec};
 
@@ -38,10 +38,10 @@ impl Record {
         durable::write(&file(run_dir, &self.spec.app, "json"), &serde_json::to_vec(self)?, 0o600)
     }
 
-    /// Every record. An unreadable one is set aside with a warning: its app is started anew by who wants it to run, and a
-    /// process of it that still runs shows as a port that is taken.
+    /// Every record. An unreadable one is set aside with a warning, and its process is ended: two on one folder of data
+    /// would be worse than a restart.
     pub(super) fn read_all(run_dir: &Path) -> io::Result<Vec<Self>> {
-        let mut records = Vec::new();
+        let (mut records, mut is_one_unreadable): (Vec<Self>, bool) = (Vec::new(), false);
         for entry in fs::read_dir(run_dir)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
@@ -53,8 +53,13 @@ impl Record {
                     let kept_as = durable::set_aside(&path)?;
                     tracing::warn!(file = %path.display(), kept_as = %kept_as.display(),
                         "the record of a process was unreadable");
+                    is_one_unreadable = true;
                 }
             }
+        }
+        if is_one_unreadable {
+            let known: Vec<String> = records.iter().map(|record| record.mark.clone()).collect();
+            kill_unknown(run_dir, &known)?;
         }
         Ok(records)
     }

@@ -155,3 +155,23 @@ async fn a_printed_token_does_not_stay_on_disk() {
     }
     supervisor.remove(&app()).await.expect("remove");
 }
+
+#[tokio::test]
+async fn the_process_of_an_unreadable_record_is_ended_and_others_go_on() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let first = open(dir.path());
+    for name in ["one", "two"] {
+        first.start(script(name, dir.path(), scripts::FOREVER)).await.expect("start");
+    }
+    let lost = pid(first.state(&app()).await.expect("state"));
+    let two = "two".parse().expect("name");
+    let kept = pid(first.state(&two).await.expect("state"));
+    first.shutdown().await;
+    std::fs::write(dir.path().join("run/one.json"), "{").expect("write");
+    let second = open(dir.path());
+    let stat = std::fs::read_to_string(format!("/proc/{lost}/stat")).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "it runs on: {stat}");
+    assert_eq!(second.state(&app()).await.expect("state"), None);
+    assert_eq!(pid(second.state(&two).await.expect("state")), kept);
+    second.remove(&two).await.expect("remove");
+}
