@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) place: String,
     /// Whether that is this machine.
     pub(crate) is_here: bool,
+    /// What whoever uses it should know.
+    pub(crate) warning: Option<String>,
 }
 
 /// Where sockets are looked for.
@@ -54,7 +56,14 @@ impl Client {
         };
         let shown = path.display().to_string();
         let http = built(builder.no_proxy().unix_socket(path))?;
-        Ok(Self { http, base: "http://localhost".to_owned(), key: place.api_key.clone(), place: shown, is_here: true })
+        Ok(Self {
+            http,
+            base: "http://localhost".to_owned(),
+            key: place.api_key.clone(),
+            place: shown,
+            is_here: true,
+            warning: None,
+        })
     }
 
     fn at(builder: ClientBuilder, text: &str, key: Option<String>) -> Result<Self, CliError> {
@@ -69,13 +78,11 @@ impl Client {
         let builder = if is_here { builder.no_proxy() } else { builder };
         // names below `localhost` are this machine (RFC 6761), which not every resolver knows; the port is the URL's
         let builder = if is_localhost { builder.resolve(host, (Ipv4Addr::LOCALHOST, 0).into()) } else { builder };
-        if key.is_some() && url.scheme() == "http" && !is_here {
-            return Err(CliError::Usage(format!(
-                "the API key would travel to `{host}` unencrypted: use its https address, or an ssh tunnel to 127.0.0.1"
-            )));
-        }
+        let warning = (key.is_some() && url.scheme() == "http" && !is_here).then(|| {
+            format!("the API key travels to `{host}` unencrypted; use its https address, or a tunnel to 127.0.0.1")
+        });
         let base = url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http: built(builder)?, place: base.clone(), base, key, is_here })
+        Ok(Self { http: built(builder)?, place: base.clone(), base, key, is_here, warning })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -161,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_not_travel_in_the_open() {
+    fn a_key_does_not_travel_in_the_open_without_a_warning() {
         for (url, is_fine) in [
             ("https://lab.example.com", true),
             ("http://127.0.0.1:9000", true),
@@ -170,7 +177,9 @@ mod tests {
             ("http://localhost.example.com", false),
             ("http://127.evil.example", false),
         ] {
-            assert_eq!(Client::new(&place(Some(url), Some("a key"))).is_ok(), is_fine, "{url}");
+            let client = Client::new(&place(Some(url), Some("a key"))).expect(url);
+            assert_eq!(client.warning.is_none(), is_fine, "{url}");
+            assert!(Client::new(&place(Some(url), None)).expect(url).warning.is_none(), "{url}");
         }
     }
 

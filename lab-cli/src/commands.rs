@@ -19,7 +19,13 @@ mod plan;
 /// Does what the command line says.
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
     let place = &arguments.place;
-    let client = || Client::new(place);
+    let client = || {
+        let client = Client::new(place)?;
+        if let Some(warning) = &client.warning {
+            output.note(&format!("warning: {warning}"));
+        }
+        Ok::<_, CliError>(client)
+    };
     match arguments.command {
         Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
         Command::Deployments { app } => deployments::ls(&client()?, &app, output).await,

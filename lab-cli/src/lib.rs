@@ -11,6 +11,8 @@ mod client;
 mod commands;
 mod error;
 mod output;
+#[cfg(test)]
+mod tests;
 
 pub use args::Arguments;
 use output::{Output, Printed, Sink};
@@ -60,30 +62,5 @@ async fn with(words: Vec<OsString>, sink: Sink) -> u8 {
             output.error(&error);
             error.exit_code()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn help_is_no_error_and_a_wrong_command_line_has_the_envelope_it_asks_for() {
-        let help = call(["lab", "--help"]).await;
-        assert_eq!(help.code, 0);
-        assert!(help.out.contains("Exit codes") && help.out.contains("LAB_URL"), "{}", help.out);
-        let wrong = call(["lab", "shwo", "app", "--json"]).await;
-        assert_eq!(wrong.code, 2);
-        assert!(wrong.out.starts_with(r#"{"ok":false,"error":{"code":"usage""#), "{}", wrong.out);
-        let wrong = call(["lab", "show", "My App"]).await;
-        assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
-        assert!(wrong.err.contains("a-z"), "{}", wrong.err);
-    }
-
-    #[tokio::test]
-    async fn a_server_that_is_not_there_is_told_with_what_to_do() {
-        let called = call(["lab", "ls", "--socket", "/nowhere/lab.sock"]).await;
-        assert_eq!(called.code, 6);
-        assert!(called.err.contains("/nowhere/lab.sock") && called.err.contains("hint: "), "{}", called.err);
     }
 }

@@ -179,7 +179,9 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item 
     for row in rows {
         table.add_row(row.map(|cell| plain(&cell)));
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    // the preset keeps room for the frames it has not
+    let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -225,6 +227,6 @@ mod tests {
     fn tables_line_up() {
         let text = table(["NAME", "STATUS"], [["a".to_owned(), "running".to_owned()]].into_iter());
         assert_eq!(text.lines().count(), 2);
-        assert!(text.contains("running"));
+        assert!(text.starts_with("NAME") && text.contains("\na ") && text.ends_with("running"), "{text}");
     }
 }

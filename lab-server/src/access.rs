@@ -100,10 +100,13 @@ fn is_loopback(host: &str) -> bool {
 
 /// The middleware.
 pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    // the query may hold what is nobody's business
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match access.check(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    tracing::debug!(door = ?access.door, %method, path, status = response.status().as_u16(), "a request");
     // answers are for whoever may ask, and at that moment; no cache between may keep them
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -53,7 +53,7 @@ const TOOL_VARIABLES: &[&str] = &[
 ];
 
 /// The settings in force.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     data_dir: PathBuf,
     domain: Hostname,
@@ -93,6 +93,18 @@ pub struct Config {
     origins: Vec<(&'static str, String)>,
     /// The settings file, where it holds a secret.
     secret_file: Option<PathBuf>,
+}
+
+/// Without the variables: a proxy's address may hold a password.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("data_dir", &self.data_dir)
+            .field("domain", &self.domain)
+            .field("listen", &self.listen)
+            .field("public_listen", &self.public_listen)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A setting that makes no sense.

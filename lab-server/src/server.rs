@@ -15,6 +15,8 @@ use crate::{
 
 mod accept;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 /// How long requests under way have to end when the server does.
 const DRAIN: Duration = Duration::from_secs(10);

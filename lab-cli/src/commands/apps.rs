@@ -89,6 +89,7 @@ pub(crate) async fn logs(
         let line = line?;
         output.data(&line, || text(&line));
     }
+    output.note("the server ended the log: it stops, or the app was removed");
     Ok(())
 }
 
@@ -130,10 +131,14 @@ pub(crate) async fn superuser(
 ) -> Result<(), CliError> {
     let password = if from_stdin { Some(secret_from_stdin("Password", output)?) } else { None };
     let body = json!({"email": email, "password": password});
-    let made: Value = client.post(&format!("/api/apps/{app}/superuser"), Some(&body)).await?;
-    output.data(&made, || match (&password, made["password"].as_str()) {
-        (None, Some(new)) => format!("superuser {email} of {app}\npassword {new}\nit is not shown again"),
-        _ => format!("superuser {email} of {app} has the password you gave"),
+    let mut made: Value = client.post(&format!("/api/apps/{app}/superuser"), Some(&body)).await?;
+    if let (Some(_), Some(made)) = (&password, made.as_object_mut()) {
+        // who gave it knows it
+        made.remove("password");
+    }
+    output.data(&made, || match made["password"].as_str() {
+        Some(new) => format!("superuser {email} of {app}\npassword {new}\nit is not shown again"),
+        None => format!("superuser {email} of {app} has the password you gave"),
     });
     Ok(())
 }
@@ -155,7 +160,8 @@ pub(crate) fn secret_from_stdin(what: &str, output: &Output) -> Result<String, C
 pub(crate) async fn open(client: &Client, app: &AppName, output: &Output) -> Result<(), CliError> {
     let view: AppView = client.get(&format!("/api/apps/{app}")).await?;
     output.data(&json!({"url": view.url}), || view.url.clone());
-    if output.is_terminal() {
+    // it comes from the server: only what a browser opens is given to the desktop
+    if output.is_terminal() && (view.url.starts_with("http://") || view.url.starts_with("https://")) {
         // no browser here is fine: the address is printed
         let _ = std::process::Command::new("xdg-open")
             .arg(&view.url)

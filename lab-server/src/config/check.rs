@@ -58,7 +58,7 @@ impl Config {
             "pocketbase_version" => self.pocketbase_version.clone(),
             "pocketbase_source" => match &self.pocketbase_from {
                 PocketBaseFrom::Official => "github".to_owned(),
-                PocketBaseFrom::Mirror(url) => url.clone(),
+                PocketBaseFrom::Mirror(url) => without_credentials(url),
                 PocketBaseFrom::Wheel => "wheel".to_owned(),
                 PocketBaseFrom::Folder(folder) => format!("path:{}", folder.display()),
             },
@@ -107,6 +107,16 @@ impl Config {
             notes.push(format!("`{file}` holds secrets and others may read it: `chmod 600 {file}`"));
         }
         notes
+    }
+}
+
+/// An address as it may be shown.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://(hidden)@{host}/{path}"),
+        None => url.to_owned(),
     }
 }
 

@@ -55,6 +55,9 @@ fn values_that_make_no_sense_are_named() {
 
 #[test]
 fn a_check_hides_secrets_and_shows_where_settings_come_from() {
+    let mirror = "https://me:s3cr3t@mirror.example/{version}/{file}";
+    let (text, _) = config(&["--pocketbase-source", mirror], "").expect("config").check();
+    assert!(!text.contains("s3cr3t") && text.contains("@mirror.example/{version}/{file}"), "{text}");
     let config =
         config(&["--api-key", "0123456789abcdef", "--github-token", "t0ken"], "trash_days = 3").expect("config");
     let (text, _) = config.check();
