@@ -23,7 +23,7 @@ use crate::{
     lifecycle::{Desired, Event, Status},
     reconcile,
     registry::RegistryError,
-    supervisor::LogLine,
+    supervisor::{LogLine, SupervisorError},
 };
 
 pub(crate) mod activity;
@@ -303,7 +303,11 @@ impl Lab {
     /// The last lines an app printed, oldest first.
     pub async fn logs(&self, app: &AppName, lines: usize) -> Result<Vec<LogLine>, Error> {
         self.record(app).await?;
-        Ok(self.backends().supervisor.logs(app, lines).await?)
+        match self.backends().supervisor.logs(app, lines).await {
+            // nothing of it ever ran
+            Err(SupervisorError::Unknown(_)) => Ok(Vec::new()),
+            other => Ok(other?),
+        }
     }
 
     /// The last lines an app printed, then new ones as they come.

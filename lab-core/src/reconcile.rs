@@ -24,8 +24,9 @@ use crate::{
     supervisor::ProcessState,
 };
 
-/// How many apps are looked after at once; how many processes start at once is the supervisor's own limit.
-const AT_ONCE: usize = 16;
+/// How many apps are brought back at once, each until it is healthy. A hundred at once would double the median app's wait
+/// on two cores; with very few, some apps that never become healthy would hold up all the others.
+const AT_ONCE: usize = 8;
 
 /// The part of opening a lab that must be done before anything else: no process is touched, and the routes are in force
 /// when this returns, so that apps that never stopped are reachable at once. Returns the apps to bring back.

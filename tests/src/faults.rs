@@ -99,6 +99,7 @@ fn a_first_deploy_that_fails_leaves_a_record_and_a_log_and_nothing_else() {
             assert_failed(&deployment, code);
             heal(&world);
             world.assert_nothing_left(lab, "app").await;
+            lab.logs(&name("app"), 10).await.unwrap();
             // and it can be deployed afterwards
             deploy(lab, "app").await;
             world.assert_serves(lab, "app").await;
