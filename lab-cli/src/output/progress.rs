@@ -51,8 +51,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         if let Some(bar) = &self.0 {
-            bar.set_message(plain(text));
             self.style(LINE);
+            bar.set_message(plain(text));
         }
     }
 

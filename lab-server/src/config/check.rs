@@ -79,6 +79,14 @@ impl Config {
         if let Err(error) = writable(&self.data_dir) {
             faults.push(format!("`{}` cannot be written: {error}", self.data_dir.display()));
         }
+        for key in self.ssh_keys.iter().filter(|key| !key.is_file()) {
+            faults.push(format!("the ssh key `{}` is not there", key.display()));
+        }
+        if let PocketBaseFrom::Folder(folder) = &self.pocketbase_from
+            && !folder.is_dir()
+        {
+            faults.push(format!("the folder of PocketBase binaries `{}` is not there", folder.display()));
+        }
         let socket = self.data_dir.join("lab.sock");
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             let place = self.data_dir.display();

@@ -83,8 +83,11 @@ fn a_file_with_a_key_nobody_knows_is_refused() {
 }
 
 #[test]
-fn a_path_that_is_too_long_for_a_socket_is_found_by_a_check() {
+fn paths_that_cannot_work_are_found_by_a_check() {
     let long = format!("/tmp/{}", "x".repeat(100));
     let (text, is_fine) = config(&["--data-dir", &long], "").expect("config").check();
     assert!(!is_fine && text.contains("too long"), "{text}");
+    let absent = ["--ssh-keys", "/nowhere/key", "--pocketbase-source", "path:/nowhere/pb"];
+    let (text, is_fine) = config(&absent, "").expect("config").check();
+    assert!(!is_fine && text.contains("/nowhere/key") && text.contains("/nowhere/pb"), "{text}");
 }
