@@ -26,6 +26,27 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(parent).unwrap()
 }
 
+/// Every process that was started for an app whose data is below `data`.
+pub fn processes(data: &Path) -> Vec<u32> {
+    let mark = format!("DB_DIR={}/", data.display()).into_bytes();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.split(|b| *b == 0).any(|variable| variable.starts_with(&mark)) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// Ends them, also after a test that failed.
+pub fn end_processes(data: &Path) {
+    for pid in processes(data) {
+        let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+    }
+}
+
 /// A git repository that tests push to.
 pub struct Repository {
     dir: tempfile::TempDir,

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    parts::{Repository, Visitor, folder, pocketbase},
+    parts::{Repository, Visitor, end_processes, folder, pocketbase},
     world::{finished, name},
 };
 
@@ -87,12 +87,17 @@ impl Real {
         Visitor::new(app, self.gateway_port)
     }
 
-    async fn close(self) {
+    async fn close(&self) {
         self.lab.shutdown().await;
         self.lab.stop_all().await.unwrap();
         self.supervisor.shutdown().await;
         self.stop.cancel();
-        let _ = &self.dir;
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        end_processes(self.dir.path());
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use lab_core::testing::ports::{Lease, leased_ranges};
 use serde_json::Value;
 
-use crate::parts::{Repository, Visitor, folder, pocketbase, root};
+use crate::parts::{Repository, Visitor, end_processes, folder, pocketbase, processes, root};
 
 /// The folder of the binaries, built by the first who asks.
 fn binaries() -> &'static Path {
@@ -165,16 +165,7 @@ impl Server {
 
     /// Every process that was started for an app of this server.
     pub fn processes(&self) -> Vec<u32> {
-        let mark = format!("DB_DIR={}", self.data().display()).into_bytes();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environment.split(|b| *b == 0).any(|variable| variable.starts_with(&mark)) {
-                found.push(pid);
-            }
-        }
-        found
+        processes(&self.data())
     }
 }
 
@@ -184,9 +175,7 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for pid in self.processes() {
-            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-        }
+        end_processes(&self.data());
     }
 }
 
