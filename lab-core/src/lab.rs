@@ -9,18 +9,16 @@ use std::{
 };
 
 use futures_util::stream::BoxStream;
-use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    App, AppName, DeploymentId, Error, GitRef, GitUrl, ReleaseId, Secret, Transport, UrlPolicy,
+    App, AppName, DeploymentId, Error, Transport, UrlPolicy,
     blocking::blocking,
-    deploy::{DeployEvent, DeployState, Deployment, journal, journal::Journal, pipeline::Run, store},
-    durable::{self, LockError, LockFile},
+    deploy::{DeployEvent, Deployment, journal, journal::Journal, store},
+    durable::{LockError, LockFile},
     git_url::InvalidGitUrl,
     layout::AppDirs,
-    lifecycle::{Desired, Event, Status},
     reconcile,
     registry::RegistryError,
     supervisor::{LogLine, SupervisorError},
@@ -28,6 +26,7 @@ use crate::{
 
 pub(crate) mod activity;
 mod apps;
+mod begin;
 mod routes;
 mod superuser;
 mod types;
@@ -130,95 +129,6 @@ impl Lab {
         }
         let lab = self.clone();
         self.to_its_end(async move { lab.begin_deploy(request).await }).await
-    }
-
-    async fn begin_deploy(&self, request: DeployRequest) -> Result<DeployStarted, Error> {
-        let (id, release, name) = (DeploymentId::new(), ReleaseId::new(), request.name);
-        let activity = self.begin(&name, Doing::Deploying(id))?;
-        let known = self.backends().registry.get(&name).await?;
-        let is_new = known.is_none();
-        let repository = chosen_repository(&name, known.as_ref(), request.repository)?;
-        let branch = request.branch.or_else(|| known.as_ref().and_then(|app| app.branch.clone()));
-        let prepared = async {
-            if is_new {
-                self.backends().registry.create(new_app(&name, &repository, branch.clone())).await?;
-            }
-            let app = self.with_port(&name).await?;
-            let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
-            let record = new_deployment(id, release, &name, &repository, branch.clone());
-            self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;
-            self.apply_routes().await?;
-            let journal = Arc::new(Journal::create(self.dirs(&name), record).await?);
-            Ok::<_, Error>((token, journal))
-        };
-        let (token, journal) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                self.take_back_begin(&name, is_new).await;
-                return Err(error);
-            }
-        };
-        self.journals().insert(id, journal.clone());
-        self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
-        let dirs = self.dirs(&name);
-        let lab = self.clone();
-        let run = Run { lab, app: name.clone(), dirs, id, release, repository, branch, token, journal, activity };
-        let app = self.get(&name).await;
-        self.spawn(run.run());
-        Ok(DeployStarted { app: app?, deployment: id })
-    }
-
-    /// Takes back what a deploy began before it had a record of its own.
-    async fn take_back_begin(&self, name: &AppName, is_new: bool) {
-        let root = self.dirs(name).root().to_owned();
-        let taken_back = async {
-            if !is_new {
-                reconcile::settle(self, name, None, &|_| {}).await?;
-                return self.apply_routes().await;
-            }
-            self.backends().ports.release(name).await?;
-            self.backends().registry.remove(name).await?;
-            self.apply_routes().await?;
-            // nothing of the app has run yet; data that was there before it is somebody's
-            blocking(move || match fs::read_dir(root.join("pb_data")) {
-                Ok(_) => Ok(()),
-                Err(_) => durable::remove(&root).map_err(Error::storage("delete", &root)),
-            })
-            .await
-        };
-        if let Err(error) = taken_back.await {
-            self.warn(name, format!("its failed deploy could not be taken back: {}", error.report()));
-        }
-    }
-
-    async fn with_port(&self, name: &AppName) -> Result<App, Error> {
-        let app = self.record(name).await?;
-        if app.port.is_some() {
-            return Ok(app);
-        }
-        let port = self.backends().ports.allocate(name).await?;
-        self.modify(name, &|app: &mut App| app.port = Some(port)).await
-    }
-
-    /// The token to fetch with: the given one, which is kept for later, or the one that was kept. A token that stood in
-    /// the address is used once and not kept.
-    async fn keep_token(&self, name: &AppName, given: Option<Secret>, in_url: bool) -> Result<Option<Secret>, Error> {
-        let path = self.dirs(name).git_token();
-        blocking(move || {
-            if let Some(token) = given {
-                let folder = path.parent().unwrap_or(&path);
-                let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                make.map_err(Error::storage("create", folder))?;
-                durable::write(&path, token.expose().as_bytes(), 0o600).map_err(Error::storage("write", &path))?;
-                return Ok(Some(token));
-            }
-            match fs::read_to_string(&path) {
-                Ok(token) if !in_url => Ok(Some(Secret::new(token))),
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::storage("read", &path)(error)),
-                _ => Ok(None),
-            }
-        })
-        .await
     }
 
     /// Cancels a deployment and waits until it ended; one that has ended is returned as it is.
@@ -441,64 +351,5 @@ impl Lab {
 
     pub(crate) fn end_health_check(&self, app: &AppName) {
         self.health_checks().remove(app);
-    }
-}
-
-fn chosen_repository(name: &AppName, known: Option<&App>, given: Option<GitUrl>) -> Result<GitUrl, Error> {
-    match (known, given) {
-        (Some(app), _) if matches!(app.desired, Desired::Removed | Desired::Purged) => {
-            Err(Error::Busy { app: name.clone(), activity: "it is being removed".to_owned() })
-        }
-        // an app that never ran may change its mind
-        (Some(app), Some(given)) if app.release.is_some() && !app.repository.is_same_repository(&given) => {
-            Err(Error::RepositoryDiffers {
-                app: name.clone(),
-                current: app.repository.to_string(),
-                requested: given.to_string(),
-            })
-        }
-        (_, Some(given)) => Ok(given),
-        (Some(app), None) => Ok(app.repository.clone()),
-        (None, None) => Err(Error::RepositoryMissing(name.clone())),
-    }
-}
-
-fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
-    App {
-        name: name.clone(),
-        repository: repository.clone(),
-        branch,
-        port: None,
-        status: Status::Deploying,
-        desired: Desired::Running,
-        created_at: Timestamp::now(),
-        last_deploy: None,
-        subdomain: name.clone(),
-        release: None,
-        revision: 0,
-        extra: serde_json::Map::new(),
-    }
-}
-
-fn new_deployment(
-    id: DeploymentId,
-    release: ReleaseId,
-    app: &AppName,
-    repository: &GitUrl,
-    branch: Option<GitRef>,
-) -> Deployment {
-    Deployment {
-        id,
-        app: app.clone(),
-        repository: repository.clone(),
-        branch,
-        state: DeployState::Running,
-        started_at: Timestamp::now(),
-        finished_at: None,
-        steps: Vec::new(),
-        commit: None,
-        release,
-        fresh_data: false,
-        problem: None,
     }
 }
