@@ -4,6 +4,8 @@
 //!   never wait for another's.
 //! - The apps outlive the lab. They write into a file each, not into a pipe that would break, and a record says which
 //!   process is whose. A supervisor opened again adopts them: by process id, start time and boot, never by id alone.
+//! - While no supervisor runs, nothing empties the files that the apps write into: a lab that stays down for long should
+//!   have its apps stopped.
 //! - A process's end is told by its pidfd (`pidfd_open(2)`), also for processes that are not our children.
 
 use std::{
