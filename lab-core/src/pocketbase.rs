@@ -124,10 +124,5 @@ fn untrusted(origin: impl Into<String>, version: &semver::Version, reason: impl 
     PocketBaseError::Untrusted { origin: origin.into(), version: version.to_string(), reason: reason.into() }
 }
 
-/// Runs `work` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, tokio::task::JoinError> {
-    tokio::task::spawn_blocking(work).await
-}
-
 /// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
 pub type BinaryPath = PathBuf;

@@ -12,9 +12,9 @@ use tokio::io::AsyncWriteExt;
 use url::Url;
 
 use super::{
-    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, digest::Sum, failed, no_such, unpack::Archive,
-    untrusted,
+    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, digest::Sum, failed, no_such, unpack::Archive, untrusted,
 };
+use crate::blocking::blocking;
 
 /// Where an archive and its checksums are. `{version}`, `{os}` and `{arch}` stand for the wanted ones, in the words of
 /// PocketBase's releases: `0.40.6`, `linux` or `darwin`, `amd64` or `arm64`.
@@ -78,7 +78,6 @@ impl ReleaseArchive {
         self.save(self.get(archive, version).await?, version, &zip).await?;
         let (to, limit) = (destination.to_owned(), self.0.max_binary);
         let unpacked = blocking(move || unpack(&zip, &expected, &to, limit)).await;
-        let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
         unpacked.map_err(|reason| untrusted(self.origin(), version, reason))
     }
 

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use semver::Version;
 
-use super::{PocketBaseError, PocketBaseSource, blocking, failed, no_such};
+use super::{PocketBaseError, PocketBaseSource, failed, no_such};
+use crate::blocking::blocking;
 
 /// Tries the next source when one cannot be reached or does not have the version. What is untrusted stops it: a
 /// tampered download must be seen.
@@ -36,9 +37,7 @@ impl PocketBaseSource for Fallback {
             }
             let folder = destination.parent().map(Path::to_owned);
             let emptied = blocking(move || folder.as_deref().map_or(Ok(()), empty)).await;
-            emptied
-                .map_err(|e| failed("store", self.origin(), version, e))?
-                .map_err(|e| failed("store", self.origin(), version, e))?;
+            emptied.map_err(|e| failed("store", self.origin(), version, e))?;
         }
         Err(first_failure.unwrap_or_else(|| no_such(self.origin(), version)))
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use semver::Version;
 
-use super::{MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, failed, no_such, probe};
+use super::{MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, failed, no_such, probe};
+use crate::blocking::blocking;
 
 /// A folder of `<version>/pocketbase`, or one binary.
 #[derive(Debug, Clone)]
@@ -36,10 +37,7 @@ impl PocketBaseSource for LocalBinaries {
             }
             std::fs::copy(&place, &to).map(drop)
         });
-        copied
-            .await
-            .map_err(|e| failed("copy", self.origin(), version, e))?
-            .map_err(|e| failed("copy", self.origin(), version, e))?;
+        copied.await.map_err(|e| failed("copy", self.origin(), version, e))?;
         // one binary has one version: whether it is the wanted one, only it can tell
         let said = probe::ask(destination).await;
         let said = said.map_err(|e| failed("run", self.origin(), version, Reason(e.to_string())))?;

