@@ -3,13 +3,15 @@
 //! A command leads a process group of its own. What leaves the group is found by a variable that its environment
 //! inherits; only a process that leaves the group *and* clears its environment gets away.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use tokio::time::Instant;
+
+use crate::procfs;
 
 /// The variable, whose value is different in each build.
 pub(super) const MARKER: &str = "LAB_BUILD";
@@ -78,12 +80,11 @@ impl Drop for Family {
 
 /// Sends `signal` to every member that lives; says how many there are.
 fn signal_all(leader: Pid, marker: &[u8], signal: Option<Signal>) -> usize {
-    let Ok(processes) = fs::read_dir("/proc") else {
+    let Ok(pids) = procfs::pids() else {
         // without /proc the group is all that can be reached
         return usize::from(killpg(leader, signal).is_ok());
     };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let members: Vec<Pid> = pids.filter(|pid| is_member(*pid, leader, marker)).map(Pid::from_raw).collect();
+    let members: Vec<Pid> = pids.into_iter().filter(|pid| is_member(*pid, leader, marker)).map(Pid::from_raw).collect();
     for pid in &members {
         // it may have ended since
         let _ = signal.map(|signal| kill(*pid, signal));
@@ -92,32 +93,13 @@ fn signal_all(leader: Pid, marker: &[u8], signal: Option<Signal>) -> usize {
 }
 
 fn is_member(pid: i32, leader: Pid, marker: &[u8]) -> bool {
-    let Some((state, group)) = fs::read_to_string(format!("/proc/{pid}/stat")).ok().and_then(|stat| parse(&stat))
-    else {
+    let fields = procfs::stat_fields(pid).unwrap_or_default();
+    let (Some(state), Some(Ok(group))) = (fields.first(), fields.get(2).map(|group| group.parse::<i32>())) else {
         return false;
     };
-    if matches!(state, 'Z' | 'X') {
+    if state.starts_with(['Z', 'X']) {
         return false;
     }
-    let inherits = || {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == marker)
-    };
+    let inherits = || procfs::environment(pid).iter().any(|variable| variable == marker);
     group == leader.as_raw() || inherits()
-}
-
-/// The state and the process group in `/proc/<pid>/stat`, after the name, which may hold anything.
-fn parse(stat: &str) -> Option<(char, i32)> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(1)?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_process_with_an_odd_name_is_read() {
-        assert_eq!(super::parse("12 (a) b (c)) S 1 42 42 0 -1"), Some(('S', 42)));
-        assert_eq!(super::parse("nonsense"), None);
-    }
 }

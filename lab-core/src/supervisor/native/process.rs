@@ -18,7 +18,10 @@ use rustix::process::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::supervisor::{Exit, ProcessSpec};
+use crate::{
+    procfs,
+    supervisor::{Exit, ProcessSpec},
+};
 
 /// The variable by which a process and all that it starts can be found again. Its value is random, so that one app cannot
 /// claim another's.
@@ -123,28 +126,19 @@ fn exit_of(status: WaitIdStatus) -> Exit {
 
 /// `None` where there is no such process, or only its zombie.
 fn start_time(pid: i32) -> io::Result<Option<u64>> {
-    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
+    let fields = match procfs::stat_fields(pid) {
+        Ok(fields) => fields,
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => {
             return Ok(None);
         }
         Err(error) => return Err(error),
     };
-    // the name, in brackets, may hold anything, brackets and spaces too
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     Ok(fields.get(19).and_then(|field| field.parse().ok()))
 }
 
 /// Every process whose environment has this mark: `(pid, mark)`. Blocks; reads all of `/proc`.
 pub(super) fn marked() -> io::Result<Vec<(i32, String)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if let Some(mark) = mark_of(pid) {
-            found.push((pid, mark));
-        }
-    }
-    Ok(found)
+    Ok(procfs::pids()?.into_iter().filter_map(|pid| Some((pid, mark_of(pid)?))).collect())
 }
 
 fn mark_of(pid: i32) -> Option<String> {
@@ -152,11 +146,9 @@ fn mark_of(pid: i32) -> Option<String> {
 }
 
 fn variable_of(pid: i32, name: &str) -> Option<String> {
-    // not ours to read, or gone: not ours
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let prefix = format!("{name}=");
-    environment
-        .split(|b| *b == 0)
+    procfs::environment(pid)
+        .iter()
         .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
         .map(|value| String::from_utf8_lossy(value).into_owned())
 }
