@@ -185,7 +185,8 @@ impl GitUrl {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether the address is on this machine by its form: no name but `localhost` is looked up.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),

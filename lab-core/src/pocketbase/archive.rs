@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     MAX_BINARY, PocketBaseError, PocketBaseSource, Reason, digest::Sum, failed, no_such, unpack::Archive, untrusted,
 };
-use crate::blocking::blocking;
+use crate::{blocking::blocking, git_url::is_loopback};
 
 /// Where an archive and its checksums are. `{version}`, `{os}` and `{arch}` stand for the wanted ones, in the words of
 /// PocketBase's releases: `0.40.6`, `linux` or `darwin`, `amd64` or `arm64`.
@@ -150,15 +150,6 @@ fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(30).min(timeout));
     if is_loopback(url) { builder.no_proxy().build() } else { builder.build() }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 /// A body of at most `limit` bytes; none when it is longer.
