@@ -171,14 +171,11 @@ impl Run {
 
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
     async fn switch(&self) -> Result<App, Error> {
-        let (dirs, is_fresh) = (self.dirs.clone(), {
-            let data = self.dirs.data();
-            !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))?
-        });
-        if is_fresh {
+        let data = self.dirs.data();
+        if !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))? {
+            // recorded before the next step makes it
             self.journal.update(|record| record.fresh_data = true).await?;
         }
-        blocking(move || reconcile::make_app_dirs(&dirs)).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
         let app = self.lab.with_free_port(&self.app).await?;
         reconcile::point_current(&self.dirs, self.release).await?;
