@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Doing;
 use crate::{
-    App, AppName, AppView, Error, Lab, LabEvent,
+    App, AppName, AppView, Error, Lab, LabEvent, Port,
     blocking::blocking,
     durable,
     layout::AppDirs,
@@ -144,7 +144,7 @@ impl Lab {
     /// Starts a release on the app's port.
     pub(crate) async fn start_release(&self, app: &App, release: &Release) -> Result<(), Error> {
         let dirs = self.dirs(&app.name);
-        let port = app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))?;
+        let port = port_of(app)?;
         let env = self.app_env(&dirs).await?;
         {
             let dirs = dirs.clone();
@@ -179,7 +179,7 @@ impl Lab {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let limit = self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs));
-        let port = app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))?;
+        let port = port_of(app)?;
         let begun = Instant::now();
         let mut pause = Duration::from_millis(2);
         loop {
@@ -235,6 +235,11 @@ impl Lab {
             Err(error) => Err(Error::storage("read", &path)(error)),
         }
     }
+}
+
+/// The port of an app that has a release.
+fn port_of(app: &App) -> Result<Port, Error> {
+    app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))
 }
 
 /// Lines of `NAME=value`; empty lines, comments and what is no name are passed over.
