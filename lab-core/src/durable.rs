@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, symlink},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
     path::Path,
     time::{Duration, Instant},
 };
@@ -37,6 +37,11 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_dir(parent(to)?)?;
     sync_dir(parent(from)?)
+}
+
+/// Makes a folder, and those above it, for this user only. One that is there is fine.
+pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Deletes a file or a whole folder; what is not there is fine.

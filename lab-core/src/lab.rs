@@ -2,8 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    os::unix::fs::DirBuilderExt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,7 +14,7 @@ use crate::{
     App, AppName, DeploymentId, Error, Transport, UrlPolicy,
     blocking::blocking,
     deploy::{DeployEvent, Deployment, journal, journal::Journal, store},
-    durable::{LockError, LockFile},
+    durable::{self, LockError, LockFile},
     git_url::InvalidGitUrl,
     layout::AppDirs,
     reconcile,
@@ -74,8 +72,7 @@ impl Lab {
     pub async fn open(settings: LabSettings, backends: Backends) -> Result<Self, Error> {
         let data = settings.data.clone();
         let lock = blocking(move || {
-            let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(data.path());
-            make.map_err(Error::storage("create", data.path()))?;
+            durable::create_private_dir(data.path()).map_err(Error::storage("create", data.path()))?;
             LockFile::acquire(&data.lock()).map_err(|error| match error {
                 LockError::Held(holder) => Error::DataInUse {
                     place: data.path().display().to_string(),

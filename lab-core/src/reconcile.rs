@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::DirBuilderExt,
     path::Path,
 };
 
@@ -116,12 +115,10 @@ pub(crate) async fn settle(
     let supervisor = &lab.backends().supervisor;
     let serving = serving_release(&dirs, &app).await?;
     if serving.is_none() || app.desired == Desired::Stopped {
-        if matches!(supervisor.state(name).await?, Some(ProcessState::Running { .. } | ProcessState::BackingOff { .. }))
-        {
-            supervisor.stop(name).await?;
+        let state = supervisor.state(name).await?;
+        supervisor.stop(name).await?;
+        if matches!(state, Some(ProcessState::Running { .. } | ProcessState::BackingOff { .. })) {
             tell("its process was stopped".to_owned());
-        } else {
-            supervisor.stop(name).await?;
         }
     }
     if let Some(release) = &serving {
@@ -225,7 +222,7 @@ fn make_data_dirs(data: &DataDir) -> Result<(), Error> {
 }
 
 fn make_dir(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::storage("create", path))
+    durable::create_private_dir(path).map_err(Error::storage("create", path))
 }
 
 /// Deletes all but the newest `keep` releases and the one that serves. Blocks.

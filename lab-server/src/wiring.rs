@@ -36,13 +36,11 @@ impl Embedded {
     /// Opens it. `settings` are the lab's own.
     pub async fn open(config: &Config, settings: LabSettings) -> Result<Self, lab_core::Error> {
         let data = settings.data.clone();
-        let make = |path: &std::path::Path| {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
-                lab_core::Error::Storage { action: "create", path: path.display().to_string(), source }
-            })
-        };
-        make(data.path())?;
+        lab_core::durable::create_private_dir(data.path()).map_err(|source| lab_core::Error::Storage {
+            action: "create",
+            path: data.path().display().to_string(),
+            source,
+        })?;
         // first: it holds the lock without which nothing here may be touched
         let registry = FileRegistry::open(data.registry())?;
         let ports = FilePorts::open(data.ports(), config.ports.clone())?;

@@ -1,6 +1,6 @@
 //! How a deployment begins: what is asked is checked against what is there, and recorded.
 
-use std::{fs, os::unix::fs::DirBuilderExt, sync::Arc};
+use std::{fs, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -90,8 +90,7 @@ impl Lab {
         blocking(move || {
             if let Some(token) = given {
                 let folder = path.parent().unwrap_or(&path);
-                let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                make.map_err(Error::storage("create", folder))?;
+                durable::create_private_dir(folder).map_err(Error::storage("create", folder))?;
                 durable::write(&path, token.expose().as_bytes(), 0o600).map_err(Error::storage("write", &path))?;
                 return Ok(Some(token));
             }

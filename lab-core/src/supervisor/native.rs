@@ -10,8 +10,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io,
-    os::unix::fs::DirBuilderExt,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,7 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError};
-use crate::{app::AppName, blocking::blocking};
+use crate::{app::AppName, blocking::blocking, durable};
 
 mod actor;
 mod backoff;
@@ -94,7 +93,7 @@ impl NativeSupervisor {
     pub fn open(settings: NativeSettings) -> io::Result<Self> {
         let spool_dir = settings.run_dir.join("spool");
         for folder in [&settings.run_dir, &settings.log_dir, &spool_dir] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            durable::create_private_dir(folder)?;
         }
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
