@@ -25,6 +25,7 @@ use crate::{
 pub(crate) mod activity;
 mod apps;
 mod begin;
+mod hold;
 mod routes;
 mod superuser;
 mod types;
@@ -55,6 +56,8 @@ struct Inner {
     /// The apps whose health is waited for after a restart by the supervisor. Never held across an await.
     health_checks: Mutex<HashSet<AppName>>,
     build_places: Arc<Semaphore>,
+    /// The apps whose requests wait while their process is exchanged. Never held across an await.
+    held: Mutex<HashSet<AppName>>,
     /// Held from reading the records until the router took the table made of them.
     routes_gate: tokio::sync::Mutex<()>,
     events: broadcast::Sender<LabEvent>,
@@ -86,6 +89,7 @@ impl Lab {
             activities: Arc::default(),
             journals: Mutex::default(),
             health_checks: Mutex::default(),
+            held: Mutex::default(),
             build_places: Arc::new(Semaphore::new(settings.parallel_builds.max(1))),
             routes_gate: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENT_BACKLOG),
@@ -335,6 +339,10 @@ impl Lab {
 
     fn live_record(&self, id: DeploymentId) -> Option<Deployment> {
         self.journals().get(&id).map(|journal| journal.record())
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<AppName>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn health_checks(&self) -> MutexGuard<'_, HashSet<AppName>> {

@@ -176,6 +176,8 @@ impl Run {
             // recorded before the next step makes it
             self.journal.update(|record| record.fresh_data = true).await?;
         }
+        // what is sent from here on waits for the new release, or for the old one to come back
+        self.lab.hold(&self.app).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
         let app = self.lab.with_free_port(&self.app).await?;
         reconcile::point_current(&self.dirs, self.release).await?;
@@ -193,6 +195,7 @@ impl Run {
                 app.status = status;
             }
         };
+        self.lab.lift(&self.app);
         // first the route, so that a refusing router fails the deployment while the old release is still the record's
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
@@ -211,12 +214,16 @@ impl Run {
     async fn take_back(&self) -> bool {
         let record = self.journal.record();
         let settled = async {
+            if record.steps.iter().any(|step| step.step == DeployStep::Switch) {
+                self.lab.hold(&self.app).await?;
+            }
             let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;
             let serving = app.release.is_some() && app.status != Status::Stopped && app.desired == Desired::Running;
             if serving && let Some(release) = reconcile::serving_release(&self.dirs, &app).await? {
                 self.lab.wait_healthy(&app, &release, &CancellationToken::new()).await?;
                 self.journal.undone("the release before serves");
             }
+            self.lab.lift(&self.app);
             self.lab.note(&self.app, Event::DeployFailed { serving }).await?;
             self.lab.apply_routes().await
         };
