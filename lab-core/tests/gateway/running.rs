@@ -1,6 +1,6 @@
 //! A gateway that runs for one test.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZero, time::Duration};
 
 use lab_core::{
     Port,
@@ -22,6 +22,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// The host that most tests ask for.
 pub(crate) const A: &str = "a.example.test";
+
+/// Every request finds the connections that the one before left.
+pub(crate) fn one_worker() -> GatewaySettings {
+    GatewaySettings { workers: Some(NonZero::<usize>::MIN), ..GatewaySettings::default() }
+}
 
 pub(crate) struct Running {
     pub(crate) gateway: Gateway,
