@@ -122,7 +122,10 @@ impl AppSocket {
     /// system call and closes the gap between the arrival of a FIN and the task that acts on it.
     pub(super) fn is_quiet(&self) -> bool {
         let mut byte = [0_u8; 1];
-        matches!(recv(&*self.stream(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(Errno::AGAIN | Errno::INTR))
+        matches!(
+            recv(&*self.stream(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT),
+            Err(Errno::AGAIN | Errno::INTR)
+        )
     }
 }
 

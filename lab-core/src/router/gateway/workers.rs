@@ -33,8 +33,15 @@ pub(super) struct Workers {
 struct Worker {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
-    /// Ends the thread by going away.
-    _end: Option<oneshot::Sender<()>>,
+    /// Ends the thread by going away; none for a runtime that is not ours.
+    end: Option<oneshot::Sender<()>>,
+}
+
+impl Worker {
+    /// Whether the thread runs: a task's panic does not end it, one in the runtime itself would.
+    fn runs(&self) -> bool {
+        self.end.as_ref().is_none_or(|end| !end.is_closed())
+    }
 }
 
 /// One connection's place on a thread.
@@ -57,14 +64,15 @@ impl Workers {
             }
         }
         if all.is_empty() {
-            all.push(Worker { runtime: Handle::current(), connections: Arc::default(), _end: None });
+            all.push(Worker { runtime: Handle::current(), connections: Arc::default(), end: None });
         }
         Self { all: all.into(), threads }
     }
 
     /// A place on the thread that has the fewest connections, and its runtime.
     pub(super) fn place(&self) -> (Place, &Handle) {
-        let load = |worker: &(usize, &Worker)| worker.1.connections.load(Ordering::Relaxed);
+        // without this a thread that is gone would get every connection: it always has the fewest
+        let load = |(_, worker): &(usize, &Worker)| (!worker.runs(), worker.connections.load(Ordering::Relaxed));
         let (index, worker) = self.all.iter().enumerate().min_by_key(load).unwrap_or((0, &self.all[0]));
         worker.connections.fetch_add(1, Ordering::Relaxed);
         (Place { worker: index, connections: worker.connections.clone() }, &worker.runtime)
@@ -100,5 +108,56 @@ fn start(n: usize, threads: &TaskTracker) -> io::Result<Worker> {
         drop(runtime);
         drop(counted);
     })?;
-    Ok(Worker { runtime: handle, connections: Arc::default(), _end: Some(end) })
+    Ok(Worker { runtime: handle, connections: Arc::default(), end: Some(end) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn workers(count: usize) -> Workers {
+        Workers::start(NonZero::new(count).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_where_the_fewest_are() {
+        let workers = workers(3);
+        let mut places: Vec<Place> = (0..6).map(|_| workers.place().0).collect();
+        assert_eq!(places.iter().map(Place::worker).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2]);
+        places.remove(4);
+        assert_eq!(workers.place().0.worker(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_task_and_not_the_thread() {
+        let workers = workers(1);
+        let name = || std::thread::current().name().map(str::to_owned);
+        assert!(workers.place().1.spawn(async { panic!("on purpose") }).await.unwrap_err().is_panic());
+        let next = workers.place().1.spawn(async move { name() });
+        assert_eq!(timeout(LONG, next).await.unwrap().unwrap().as_deref(), Some("lab-gateway-0"));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_gets_nothing() {
+        let mut workers = workers(2);
+        workers.all[0].end = Some(oneshot::channel().0);
+        let _places: Vec<Place> = (0..4).map(|_| workers.place().0).inspect(|p| assert_eq!(p.worker(), 1)).collect();
+    }
+
+    #[tokio::test]
+    async fn threads_end_with_the_workers_and_tasks_with_the_threads() {
+        let workers = workers(2);
+        let threads = workers.threads();
+        assert_eq!(threads.len(), 2);
+        let forever = workers.place().1.spawn(std::future::pending::<()>());
+        drop(workers);
+        timeout(LONG, threads.wait()).await.unwrap();
+        assert!(forever.await.unwrap_err().is_cancelled());
+    }
 }
