@@ -11,4 +11,5 @@ mod gateway {
     mod running;
     mod suites;
     mod websocket;
+    mod workers;
 }

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use http::{Request, Response, StatusCode, Version, header::CONTENT_TYPE};
@@ -20,12 +20,16 @@ use super::{
     table::Way,
     target::{asked, origin_form},
     tunnel,
+    upstream::{Admitted, Upstream},
+    workers::Place,
 };
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
     pub(super) inner: Arc<Inner>,
-    pub(super) peer: IpAddr,
+    /// Who is at the other end; `None` on a unix socket.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) place: Place,
     /// Begins the drain.
     pub(super) shutdown: CancellationToken,
     /// Where tunnels run on.
@@ -59,18 +63,34 @@ impl Activity {
 /// A request under way; lives as long as its answer's body.
 pub(super) struct UnderWay {
     connection: Arc<Connection>,
-    permits: [Option<OwnedSemaphorePermit>; 2],
+    /// Whether it counts among all requests, and the place that it has at its app.
+    admitted: Option<Admitted>,
 }
 
 impl UnderWay {
     fn new(connection: &Arc<Connection>) -> Self {
         connection.activity.change(1);
-        Self { connection: connection.clone(), permits: [None, None] }
+        Self { connection: connection.clone(), admitted: None }
+    }
+
+    /// Whether one more request may be under way.
+    fn admit(&mut self, upstream: &Arc<Upstream>) -> bool {
+        let inner = &*self.connection.inner;
+        if inner.requests.fetch_add(1, Ordering::Relaxed) < inner.settings.limits.requests {
+            self.admitted = upstream.admit();
+        }
+        if self.admitted.is_none() {
+            inner.requests.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.admitted.is_some()
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        if self.admitted.is_some() {
+            self.connection.inner.requests.fetch_sub(1, Ordering::Relaxed);
+        }
         self.connection.activity.change(-1);
     }
 }
@@ -121,11 +141,9 @@ impl Connection {
             Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
             None => return Err(Refusal::UnknownHost),
         };
-        let permits = [inner.requests.clone().try_acquire_owned().ok(), upstream.admit()];
-        if permits.iter().any(Option::is_none) {
+        if !under_way.admit(&upstream) {
             return Err(Refusal::Busy);
         }
-        under_way.permits = permits;
 
         let upgrade =
             (parts.version == Version::HTTP_11 && parts.method == http::Method::GET && wants_websocket(&parts.headers))
@@ -142,7 +160,7 @@ impl Connection {
         parts.uri = origin_form(parts.uri);
         parts.extensions.clear();
 
-        let (mut answer, lease) = forward(inner, host, upstream, parts, body).await?;
+        let (mut answer, lease) = forward(inner, self.place.worker(), host, upstream, parts, body).await?;
         let app = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
         let websocket = wants_websocket(answer.headers());
         let (mut parts, body) = answer.into_parts();
