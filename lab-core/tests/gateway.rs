@@ -6,6 +6,7 @@ mod gateway {
     mod bodies;
     mod connections;
     mod drain;
+    mod hold;
     mod limits;
     mod raw;
     mod running;

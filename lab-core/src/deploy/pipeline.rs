@@ -233,6 +233,11 @@ impl Run {
             Ok(Err(error)) => error.report(),
             Err(_) => "taking it back took longer than 5 minutes".to_owned(),
         };
+        // whatever failed, nobody waits for it any longer
+        self.lab.lift(&self.app);
+        if let Err(error) = self.lab.apply_routes().await {
+            tracing::error!(app = %self.app, error = error.report(), "the routes could not be applied");
+        }
         tracing::error!(app = %self.app, deployment = %self.id, error, "a failed deployment could not be taken back whole");
         self.journal.undone(format!("not everything could be taken back: {error}"));
         self.lab.tell(LabEvent::Warning {

@@ -61,7 +61,7 @@ impl Lab {
         change(&mut apps);
         let mut wanted = table(self.settings(), &apps);
         for route in wanted.values_mut() {
-            if let (Some(app), Target::Port(port)) = (&route.app, route.target)
+            if let (Some(app), &Target::Port(port)) = (&route.app, &route.target)
                 && self.is_held(app)
             {
                 route.target = Target::Held(port);

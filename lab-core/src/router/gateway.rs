@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{RouteTable, RouterConfig, RouterError};
+use super::{Hostname, RouteTable, RouterConfig, RouterError};
 
 mod answer;
 mod body;
@@ -36,7 +36,7 @@ pub use listen::{Drained, Listener};
 pub use peers::{InvalidIpRange, IpRange};
 pub use settings::{GatewaySettings, Limits, Scheme, Timeouts};
 
-use table::Compiled;
+use table::{Compiled, Way};
 use upstream::Shared;
 use workers::Workers;
 
@@ -146,5 +146,17 @@ impl RouterConfig for Gateway {
 
     async fn table(&self) -> Result<RouteTable, RouterError> {
         Ok(self.inner.table.load().table.clone())
+    }
+
+    async fn drain(&self, host: &Hostname, limit: Duration) {
+        let before = match self.inner.table.load().way(host.as_str()) {
+            Some(Way::Held(held)) => held.before.clone(),
+            _ => None,
+        };
+        if let Some(before) = before
+            && timeout(limit, before.leave()).await.is_err()
+        {
+            tracing::warn!(%host, ?limit, "some requests did not end in time; they end with the app's process");
+        }
     }
 }

@@ -15,12 +15,11 @@ use super::{
     Inner,
     answer::Refusal,
     body::ReplyBody,
-    forward::forward,
+    forward::{forward, way},
     headers::{Visitor, prepare_request, set_forwarded, set_websocket, size, strip_hop_by_hop, wants_websocket},
-    table::Way,
     target::{asked, origin_form},
     tunnel,
-    upstream::{Admitted, Upstream},
+    upstream::{Admitted, Lease, Upstream},
     workers::Place,
 };
 
@@ -119,6 +118,17 @@ impl Connection {
         Ok(reply)
     }
 
+    /// Is done when what has no end of its own must end: the gateway does, or its app is exchanged.
+    fn over(&self, lease: &Lease) -> impl Future<Output = ()> + Send + use<> {
+        let (shutdown, leaving) = (self.shutdown.clone(), lease.upstream().leaving().clone());
+        async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = leaving.cancelled() => {}
+            }
+        }
+    }
+
     async fn proxy(
         &self,
         mut parts: http::request::Parts,
@@ -136,11 +146,7 @@ impl Connection {
         if parts.headers.len() > limits.headers || size(&parts.headers) > limits.header_bytes {
             return Err(Refusal::HeadersTooLarge);
         }
-        let upstream = match inner.table.load().way(host) {
-            Some(Way::To(upstream)) => upstream,
-            Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
-            None => return Err(Refusal::UnknownHost),
-        };
+        let upstream = way(inner, host).await?;
         if !under_way.admit(&upstream) {
             return Err(Refusal::Busy);
         }
@@ -173,7 +179,7 @@ impl Connection {
             _ => return Err(Refusal::Cut),
         };
         let events = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-        let until = events.then(|| self.shutdown.clone().cancelled_owned());
+        let until = events.then(|| self.over(&lease));
         let idle = inner.settings.timeouts.tunnel;
         Ok(move |under_way: UnderWay| {
             let Some((app, visitor)) = tunnel else {
@@ -181,11 +187,14 @@ impl Connection {
             };
             set_websocket(&mut parts.headers);
             let connection = under_way.connection.clone();
-            let shutdown = connection.shutdown.clone();
+            let over = connection.over(&lease);
             let ends = UnderWay::new(&connection);
             connection.tasks.spawn(async move {
                 let _both = (under_way, lease);
-                shutdown.run_until_cancelled(tunnel::carry(visitor, app, idle)).await;
+                tokio::select! {
+                    () = over => {}
+                    () = tunnel::carry(visitor, app, idle) => {}
+                }
             });
             Response::from_parts(parts, ReplyBody::own(bytes::Bytes::new(), ends))
         })

@@ -66,6 +66,11 @@ async fn send(
             Some(lease) => lease,
             None => connect(inner, worker, host, &mut upstream).await?,
         };
+        while upstream.is_leaving() {
+            drop(lease);
+            upstream = way(inner, host).await?;
+            lease = connect(inner, worker, host, &mut upstream).await?;
+        }
         let spare = (repeatable && !repeated).then(|| copy(&request));
         // hyper needs a moment to begin with a new connection
         if lease.sender.ready().await.is_err() {
@@ -120,10 +125,22 @@ async fn connect(inner: &Inner, worker: usize, host: &str, upstream: &mut Arc<Up
             return Err(Refusal::Unreachable);
         }
         attempt += 1;
-        match inner.table.load().way(host) {
-            Some(Way::To(now)) => *upstream = now,
+        *upstream = way(inner, host).await?;
+    }
+}
+
+/// Where requests of a host go, waiting while its app is exchanged.
+pub(super) async fn way(inner: &Inner, host: &str) -> Result<Arc<Upstream>, Refusal> {
+    let deadline = Instant::now() + inner.settings.timeouts.hold;
+    loop {
+        let waiting = match inner.table.load().way(host) {
+            Some(Way::To(upstream)) => return Ok(upstream),
+            Some(Way::Held(held)) => held.wait(inner.settings.limits.requests_per_app).ok_or(Refusal::Busy)?,
             Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
             None => return Err(Refusal::UnknownHost),
+        };
+        if timeout_at(deadline, waiting.changed.cancelled()).await.is_err() {
+            return Err(Refusal::Held);
         }
     }
 }

@@ -99,6 +99,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For an app that refuses connections to come back, as it does after a crash; then 502.
     pub comeback: Duration,
+    /// For an app that is being exchanged to be there again; then 503.
+    pub hold: Duration,
     /// For the next request on an open connection to an app. `PocketBase` itself closes after some minutes: being
     /// well below that keeps the two from closing and using a connection at the same time.
     pub idle: Duration,
@@ -115,6 +117,7 @@ impl Default for Timeouts {
             response: Duration::from_mins(2),
             connect: Duration::from_secs(2),
             comeback: Duration::from_secs(2),
+            hold: Duration::from_secs(30),
             idle: Duration::from_secs(15),
             tunnel: Duration::from_hours(1),
             drain: Duration::from_secs(10),

@@ -20,7 +20,7 @@ use std::{
     num::NonZero,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,8 +29,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
+    sync::Notify,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::RequestBody,
@@ -77,6 +79,15 @@ pub(super) struct Upstream {
     shared: Arc<Shared>,
     /// How many requests are under way.
     requests: AtomicUsize,
+    /// How many connections are in use.
+    leased: AtomicUsize,
+    /// Nothing new goes to it. Set before `leased` is looked at, as `leased` is counted before this is looked at: of the two
+    /// sides one always sees the other.
+    is_leaving: AtomicBool,
+    /// Ends what has no end of its own.
+    leaving: CancellationToken,
+    /// Told when nothing is leased any more.
+    left: Notify,
     refusing: Mutex<Option<Refusing>>,
     /// What each worker keeps. The connection used last is at the end, and used next: so the others get old and go.
     idle: Box<[Apart<Mutex<Vec<Idle>>>]>,
@@ -101,14 +112,70 @@ struct Idle {
 pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
     socket: AppSocket,
-    upstream: Arc<Upstream>,
+    upstream: InUse,
     worker: usize,
+}
+
+/// Counts a connection that is in use.
+#[derive(Debug)]
+struct InUse(Arc<Upstream>);
+
+impl InUse {
+    fn new(upstream: &Arc<Upstream>) -> Self {
+        upstream.leased.fetch_add(1, Ordering::SeqCst);
+        Self(upstream.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if self.0.leased.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.is_leaving() {
+            self.0.left.notify_waiters();
+        }
+    }
 }
 
 impl Upstream {
     pub(super) fn new(port: Port, shared: Arc<Shared>) -> Self {
         let idle = (0..shared.workers.get()).map(|_| Apart::default()).collect();
-        Self { port, requests: AtomicUsize::new(0), refusing: Mutex::default(), idle, shared }
+        Self {
+            port,
+            requests: AtomicUsize::new(0),
+            leased: AtomicUsize::new(0),
+            is_leaving: AtomicBool::new(false),
+            leaving: CancellationToken::new(),
+            left: Notify::new(),
+            refusing: Mutex::default(),
+            idle,
+            shared,
+        }
+    }
+
+    /// Lets nothing new go to it, and waits until what is under way there has ended, apart from what has no end: that ends
+    /// at once.
+    pub(super) async fn leave(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        self.leaving.cancel();
+        self.close_idle();
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // registered before the look, so that an end between the look and the wait is not missed
+            left.as_mut().enable();
+            if self.leased.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Whether what was not sent yet must look for another way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst)
+    }
+
+    /// Is cancelled when event streams and tunnels must end.
+    pub(super) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     /// Leave to have one more request under way.
@@ -132,7 +199,7 @@ impl Upstream {
             let Idle { sender, socket, .. } = idle.remove(ready);
             self.forget(worker, 1);
             if !look || socket.is_quiet() {
-                return Some(Lease { sender, socket, upstream: self.clone(), worker });
+                return Some(Lease { sender, socket, upstream: InUse::new(self), worker });
             }
         }
     }
@@ -165,7 +232,7 @@ impl Upstream {
         // it ends when both the sender and the answer are gone, at the latest with the worker's runtime; its end shows in
         // the sender and in what is read from it
         tokio::spawn(async move { connection.with_upgrades().await });
-        Ok(Lease { sender, socket, upstream: self.clone(), worker })
+        Ok(Lease { sender, socket, upstream: InUse::new(self), worker })
     }
 
     fn refusing(&self) -> MutexGuard<'_, Option<Refusing>> {
@@ -241,12 +308,19 @@ impl Drop for Admitted {
 }
 
 impl Lease {
+    /// Where it leads.
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream.0
+    }
+
     /// Keeps the connection for the next request. The answer must have been read to its end.
     pub(super) fn give_back(self) {
-        let Self { sender, socket, upstream, worker } = self;
+        let Self { sender, socket, upstream: in_use, worker } = self;
+        let upstream = &in_use.0;
         let (shared, mut idle) = (&upstream.shared, upstream.idle_of(worker));
         // only the worker itself adds to its number
         if sender.is_closed()
+            || upstream.is_leaving()
             || idle.len() >= shared.share(shared.limits.idle_per_app)
             || shared.idle[worker].0.load(Ordering::Relaxed) >= shared.share(shared.limits.idle)
         {
