@@ -11,14 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    App, AppName, DeploymentId, Error, Transport, UrlPolicy,
+    App, AppName, DeploymentId, Error, ReleaseId, Transport, UrlPolicy,
     blocking::blocking,
-    deploy::{DeployEvent, Deployment, journal, journal::Journal, store},
+    deploy::{DeployAction, DeployEvent, Deployment, journal, journal::Journal, store},
     durable::{self, LockError, LockFile},
     git_url::InvalidGitUrl,
     layout::AppDirs,
     reconcile,
     registry::RegistryError,
+    release::{Release, ReleaseView},
     supervisor::{LogLine, SupervisorError},
 };
 
@@ -130,6 +131,31 @@ impl Lab {
         }
         let lab = self.clone();
         self.to_its_end(async move { lab.begin_deploy(request).await }).await
+    }
+
+    /// Begins to let an earlier release serve again: the given one, or the one before the one that serves. Nothing is built.
+    /// It is a deployment like any other; its data stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRelease`], [`Error::ReleaseServes`], [`Error::NothingBefore`], [`Error::NothingToRun`] for an app that
+    /// never ran, [`Error::Busy`].
+    pub async fn rollback(&self, app: &AppName, release: Option<ReleaseId>) -> Result<DeployStarted, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move { lab.begin_rollback(name, release).await }).await
+    }
+
+    /// The releases that are kept, newest first: those that served, and the one that does.
+    pub async fn releases(&self, app: &AppName) -> Result<Vec<ReleaseView>, Error> {
+        let serving = self.record(app).await?.release;
+        let making = match self.activity(app) {
+            Some(Doing::Deploying(id)) => self.live_record(id).filter(|record| record.action == DeployAction::Deploy),
+            _ => None,
+        };
+        let dirs = self.dirs(app);
+        let kept = blocking(move || Release::list(&dirs)).await?.into_iter();
+        // what is being made is no release yet
+        let kept = kept.filter(|release| making.as_ref().is_none_or(|making| making.release != release.id));
+        Ok(kept.map(|release| ReleaseView { serves: serving == Some(release.id), release }).collect())
     }
 
     /// Cancels a deployment and waits until it ended; one that has ended is returned as it is.

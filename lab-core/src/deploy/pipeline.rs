@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) dirs: AppDirs,
     pub(crate) id: DeploymentId,
     pub(crate) release: ReleaseId,
+    /// The release to go back to, where nothing is to be built.
+    pub(crate) built: Option<Release>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
     pub(crate) token: Option<Secret>,
@@ -88,15 +90,22 @@ impl Run {
     }
 
     async fn pipeline(&self) -> Result<(), Error> {
-        let place = self.step(DeployStep::Queue, self.queue()).await?;
-        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
-        let plan = self.step(DeployStep::Plan, self.plan()).await?;
-        let release = self.step(DeployStep::Build, self.build(commit, plan)).await?;
-        drop(place);
+        let release = match &self.built {
+            Some(release) => release.clone(),
+            None => self.make().await?,
+        };
         let app = self.step(DeployStep::Switch, self.switch()).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
         self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
         self.step(DeployStep::Publish, self.publish()).await
+    }
+
+    /// The release, built and on disk.
+    async fn make(&self) -> Result<Release, Error> {
+        let _place = self.step(DeployStep::Queue, self.queue()).await?;
+        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
+        let plan = self.step(DeployStep::Plan, self.plan()).await?;
+        self.step(DeployStep::Build, self.build(commit, plan)).await
     }
 
     async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -157,16 +166,24 @@ impl Run {
             timeout: settings.build_timeout,
         };
         let run = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
-        let release =
-            Release { id: self.release, app: self.app.clone(), created_at: Timestamp::now(), commit, plan, run };
-        let (dirs, sealed) = (self.dirs.clone(), release.clone());
+        let mut release = Release {
+            id: self.release,
+            app: self.app.clone(),
+            created_at: Timestamp::now(),
+            commit,
+            plan,
+            run,
+            deployment: Some(self.id),
+            bytes: None,
+        };
+        let dirs = self.dirs.clone();
         let work = settings.data.work(self.id);
         blocking(move || {
-            sealed.seal(&dirs)?;
-            durable::remove(&work).map_err(Error::storage("delete", &work))
+            release.seal(&dirs)?;
+            durable::remove(&work).map_err(Error::storage("delete", &work))?;
+            Ok(release)
         })
-        .await?;
-        Ok(release)
+        .await
     }
 
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.

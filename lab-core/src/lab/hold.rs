@@ -7,7 +7,9 @@ impl Lab {
     ///
     /// Ends with [`lift`](Self::lift) and the next change of the routes.
     pub(crate) async fn hold(&self, name: &AppName) -> Result<(), Error> {
-        self.held().insert(name.clone());
+        if !self.held().insert(name.clone()) {
+            return Ok(());
+        }
         self.apply_routes().await?;
         let app = self.record(name).await?;
         if let Some(host) = self.settings().host(&app.subdomain) {

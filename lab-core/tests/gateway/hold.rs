@@ -78,7 +78,8 @@ async fn a_drain_waits_for_requests_and_ends_streams() {
     let mut events = watcher.send(events).await.unwrap().into_body();
     assert!(timeout(LONG, events.frame()).await.unwrap().unwrap().is_ok());
     let (chunks, body) = mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(1);
-    let body = StreamBody::new(futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) }));
+    let body =
+        StreamBody::new(futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) }));
     let address = running.address;
     let upload = tokio::spawn(async move {
         let request = Request::post("/upload").header(header::HOST, A).body(body).unwrap();
