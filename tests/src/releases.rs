@@ -133,8 +133,8 @@ fn requests_wait_from_before_the_old_process_ends_until_the_new_one_answers() {
         let swap = [Target::Held(port), Target::Port(port)];
 
         let from = world.router.journal().len();
-        let started = lab.deploy(request("app")).await.unwrap();
         world.supervisor.hang(true);
+        let started = lab.deploy(request("app")).await.unwrap();
         reached(lab, "app", started.deployment, DeployStep::Switch).await;
         while targets(from) != swap[..1] {
             tokio::task::yield_now().await;
