@@ -15,5 +15,6 @@ mod kills;
 mod parts;
 mod real;
 mod recovery;
+mod releases;
 mod server;
 mod world;
