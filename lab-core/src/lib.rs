@@ -44,6 +44,7 @@ pub mod builder;
 pub mod deploy;
 pub mod durable;
 mod error;
+mod file_lock;
 mod git_url;
 pub mod health;
 mod ids;

@@ -10,10 +10,9 @@ use std::{
 use async_trait::async_trait;
 use lab_core::{
     Port, ReleaseId,
-    builder::{BuildError, BuildJob, BuildPlan, Builder},
+    builder::{BuildError, BuildJob, BuildPlan, Builder, Built},
     health::{HealthError, HealthProbe},
     progress::Progress,
-    release::RunSpec,
     source::{Commit, FetchRequest, Source, SourceError},
     testing::{builder::FakeBuilder, health::FakeProbe, source::FakeSource},
 };
@@ -107,7 +106,7 @@ impl Builder for ScriptedBuilder {
         job: BuildJob,
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
-    ) -> Result<RunSpec, BuildError> {
+    ) -> Result<Built, BuildError> {
         progress.log("building");
         // what a failed build leaves is for the caller to delete
         let half = job.output.join("half");
@@ -115,6 +114,14 @@ impl Builder for ScriptedBuilder {
         self.builds.play(&cancel, BuildError::Cancelled).await?;
         std::fs::remove_file(half).unwrap();
         self.inner.build(job, progress, cancel).await
+    }
+
+    async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
+        self.inner.inputs(job).await
+    }
+
+    async fn clear_cache(&self) -> Result<u64, BuildError> {
+        self.inner.clear_cache().await
     }
 }
 

@@ -93,6 +93,7 @@ fn detected(
         node: None,
         manager: None,
         env: BTreeMap::new(),
+        optional: false,
     })
 }
 
@@ -233,6 +234,7 @@ fn stated(
         node: None,
         manager: None,
         env: BTreeMap::new(),
+        optional: false,
     })
 }
 

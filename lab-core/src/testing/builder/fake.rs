@@ -9,11 +9,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     builder::{
-        BuildError, BuildJob, BuildPlan, Builder,
+        BuildError, BuildJob, BuildPlan, Builder, Built,
         detect::{DetectSettings, detect},
         plan::Server,
         tree::{Limits, Tree},
@@ -109,7 +110,7 @@ impl Builder for FakeBuilder {
         job: BuildJob,
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
-    ) -> Result<RunSpec, BuildError> {
+    ) -> Result<Built, BuildError> {
         let next = {
             let mut state = self.state();
             state.journal.push(BuilderCall::Build { checkout: job.checkout.clone(), output: job.output.clone() });
@@ -128,8 +129,18 @@ impl Builder for FakeBuilder {
                 () = cancel.cancelled() => Err(BuildError::Cancelled),
                 () = tokio::time::sleep(job.timeout) => Err(BuildError::TimedOut { limit: job.timeout }),
             },
-            None => write_release(job),
+            None => Ok(Built { run: write_release(job)?, warnings: Vec::new() }),
         }
+    }
+
+    /// The plan and the variables, as text: the fake has no tools.
+    async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
+        let text = format!("{:?} {:?}", job.plan, job.env);
+        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    async fn clear_cache(&self) -> Result<u64, BuildError> {
+        Ok(0)
     }
 }
 

@@ -56,12 +56,12 @@ impl Fixture {
     async fn job(&self, builder: &dyn Builder) -> BuildJob {
         let plan = builder.plan(&self.checkout()).await.expect("a plan");
         let timeout = Duration::from_mins(2);
-        BuildJob { checkout: self.checkout(), plan, output: self.output(), env: BTreeMap::new(), timeout }
+        BuildJob { timeout, ..BuildJob::new(self.checkout(), plan, self.output()) }
     }
 
     async fn build(&self, builder: &dyn Builder) -> RunSpec {
         let job = self.job(builder).await;
-        builder.build(job, Arc::new(Silent), CancellationToken::new()).await.expect("a release")
+        builder.build(job, Arc::new(Silent), CancellationToken::new()).await.expect("a release").run
     }
 }
 
