@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         repository: Some(GitUrl::parse(&address, UrlPolicy::Remote)?),
         branch: None,
         token: None,
+        seed_data: false,
     };
     let started = lab.deploy(request).await?;
     let mut events = lab.deployment_events(&started.app.app.name, started.deployment, 0).await?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::progress::Progress;
 
 pub mod archive;
-mod digest;
+pub(crate) mod digest;
 pub mod fallback;
 pub mod path;
 mod probe;

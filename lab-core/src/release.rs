@@ -83,6 +83,10 @@ pub struct Release {
     pub plan: BuildPlan,
     /// How it is run.
     pub run: RunSpec,
+    /// What it was built from and with, as a digest: the same again gives the same release. None for one that another
+    /// build of the same might make otherwise, and for one of an earlier version of Lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
     /// The deployment that made it; none for one of an earlier version of Lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,

@@ -73,7 +73,13 @@ impl Real {
 
     async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
         let repository = GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap();
-        let request = DeployRequest { name: name(app), repository: Some(repository), branch: None, token: None };
+        let request = DeployRequest {
+            name: name(app),
+            repository: Some(repository),
+            branch: None,
+            token: None,
+            seed_data: false,
+        };
         let started = self.lab.deploy(request).await.unwrap();
         finished(&self.lab, app, started.deployment).await
     }
@@ -287,6 +293,7 @@ async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
         repository: Some(GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap()),
         branch: Some("nope".parse().unwrap()),
         token: None,
+        seed_data: false,
     };
     let started = real.lab.deploy(request).await.unwrap();
     let problem = finished(&real.lab, "guestbook", started.deployment).await.problem.unwrap();

@@ -126,12 +126,12 @@ impl Builder for LocalBuilder {
         let held = self.cache.hold().await;
         let build =
             release::Build::start(Arc::clone(&self.settings), Arc::clone(&self.binaries), job, log, stop).await?;
-        let built = build.run().await;
+        let done = build.run().await;
         drop(held);
         if let Err(error) = self.cache.trim(self.settings.max_cache_bytes).await {
             tracing::warn!(error = %error, "what builds share could not be made smaller");
         }
-        built
+        done
     }
 
     async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {

@@ -46,9 +46,20 @@ impl Lab {
         self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
         let dirs = self.dirs(&name);
         let lab = self.clone();
-        let built = None;
-        let run =
-            Run { lab, app: name.clone(), dirs, id, release, built, repository, branch, token, journal, activity };
+        let run = Run {
+            lab,
+            app: name.clone(),
+            dirs,
+            id,
+            release,
+            built: None,
+            seed: request.seed_data,
+            repository,
+            branch,
+            token,
+            journal,
+            activity,
+        };
         let app = self.get(&name).await;
         self.spawn(run.run());
         Ok(DeployStarted { app: app?, deployment: id })
@@ -80,6 +91,7 @@ impl Lab {
             id,
             release,
             built,
+            seed: false,
             repository,
             branch,
             token: None,
@@ -219,7 +231,9 @@ fn new_deployment(
         steps: Vec::new(),
         commit: None,
         release,
+        reused: false,
         fresh_data: false,
+        warnings: Vec::new(),
         problem: None,
     }
 }

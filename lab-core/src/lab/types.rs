@@ -132,6 +132,8 @@ pub struct DeployRequest {
     pub branch: Option<GitRef>,
     /// A token for this app's private https repository; kept for its later deployments.
     pub token: Option<Secret>,
+    /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
+    pub seed_data: bool,
 }
 
 /// A deployment that began.

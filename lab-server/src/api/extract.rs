@@ -90,6 +90,8 @@ pub(super) struct DeployBody {
     subdomain: String,
     branch: Option<String>,
     token: Option<String>,
+    #[serde(default)]
+    seed_data: bool,
 }
 
 impl DeployBody {
@@ -100,6 +102,7 @@ impl DeployBody {
             repository: self.repository.map(|text| GitUrl::parse(&text, policy)).transpose()?,
             branch: self.branch.map(|text| text.parse()).transpose()?,
             token: self.token.map(Secret::new),
+            seed_data: self.seed_data,
         })
     }
 }

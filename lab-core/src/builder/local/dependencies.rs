@@ -17,6 +17,7 @@ use super::{place::Checkout, release::Build, stop::joined, tools::Toolbox};
 use crate::{
     builder::{BuildError, plan::Frontend},
     durable,
+    pocketbase::digest::Sum,
 };
 
 /// What package managers call the folder.
@@ -204,7 +205,9 @@ fn key(
     for words in frontend.commands.split_last().map_or(&[][..], |(_, installs)| installs) {
         add(words.join("\0").as_bytes());
     }
-    tools.iter().for_each(|tool| add(tool.as_bytes()));
+    for tool in tools {
+        add(tool.as_bytes());
+    }
     let (mut scripts, mut count) = (Vec::new(), 0);
     let is_seen = |entry: &DirEntry| entry.file_name() != ".git";
     for entry in WalkDir::new(root).max_depth(MAX_DEPTH).sort_by_file_name().into_iter().filter_entry(is_seen) {
@@ -235,8 +238,7 @@ fn key(
             }
         }
     }
-    let digest = hash.finalize();
-    Ok(Some((digest.iter().map(|byte| format!("{byte:02x}")).collect(), scripts)))
+    Ok(Some((Sum::from(hash).hex(), scripts)))
 }
 
 /// The scripts of a `package.json` that an install runs, in their order.

@@ -72,7 +72,7 @@ fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
         text.push('\n');
     }
     for (name, value) in &job.app_env {
-        text.push_str(&format!("{name}={}\n", quoted(value)));
+        text.extend([name, "=", quoted(value).as_str(), "\n"]);
     }
     let opened = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));

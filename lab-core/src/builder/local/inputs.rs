@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{LocalBuilderSettings, tools};
-use crate::builder::{BuildError, BuildJob, BuildPlan, plan::Server};
+use crate::{
+    builder::{BuildError, BuildJob, BuildPlan, plan::Server},
+    pocketbase::digest::Sum,
+};
 
 /// Everything, in a fixed order.
 #[derive(Serialize)]
@@ -44,5 +46,5 @@ pub(super) async fn digest(settings: &LocalBuilderSettings, job: &BuildJob) -> R
         what: "the plan".to_owned(),
         reason: format!("cannot be written down: {source}"),
     })?;
-    Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Sum::of_bytes(&text).hex())
 }

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 
+use semver::Version;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -135,35 +137,14 @@ impl Build {
     }
 
     async fn official(&self, version: &str) -> Result<(&'static str, Flags, Option<String>), BuildError> {
-        let parsed = semver::Version::parse(version).map_err(|error| BuildError::Invalid {
+        let parsed = Version::parse(version).map_err(|error| BuildError::Invalid {
             what: format!("PocketBase version `{version}`"),
             reason: error.to_string(),
         })?;
         self.log.say(&format!("PocketBase {version}"));
         let token = self.stop.token();
         let _ends_with_this = token.clone().drop_guard();
-        let linked = async {
-            let link =
-                async |version| self.binaries.link_into(version, &self.job.output, self.log.progress(), &token).await;
-            match link(&parsed).await {
-                Err(error @ PocketBaseError::NoSuchVersion { .. }) => {
-                    for near in self.binaries.nearest(&parsed, &token).await?.into_iter().take(NEAREST) {
-                        match link(&near).await {
-                            Err(PocketBaseError::NoSuchVersion { .. }) => {}
-                            linked => {
-                                linked?;
-                                let text =
-                                    format!("PocketBase {parsed} is not to be had: {near}, the nearest one, serves");
-                                self.log.warn(&text);
-                                return Ok(near);
-                            }
-                        }
-                    }
-                    Err(error)
-                }
-                linked => linked.map(|_| parsed.clone()),
-            }
-        };
+        let linked = self.link(&parsed, &token);
         let linked = tokio::select! {
             biased;
             // before the store's own word for it; it hears of a time-out when the guard is dropped
@@ -173,6 +154,26 @@ impl Build {
             })?,
         };
         Ok(("pocketbase", Flags::Official, Some(linked.to_string())))
+    }
+
+    /// Links that version, or the nearest one that is to be had.
+    async fn link(&self, version: &Version, token: &CancellationToken) -> Result<Version, PocketBaseError> {
+        let (output, progress) = (&self.job.output, self.log.progress());
+        let unknown = match self.binaries.link_into(version, output, progress, token).await {
+            Err(error @ PocketBaseError::NoSuchVersion { .. }) => error,
+            linked => return linked.map(|_| version.clone()),
+        };
+        for near in self.binaries.nearest(version, token).await?.iter().take(NEAREST) {
+            match self.binaries.link_into(near, output, progress, token).await {
+                Err(PocketBaseError::NoSuchVersion { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    self.log.warn(&format!("PocketBase {version} is not to be had: {near}, the nearest one, serves"));
+                    return Ok(near.clone());
+                }
+            }
+        }
+        Err(unknown)
     }
 
     /// Fills the release with files; `is_built` tells whether the plan's frontend was built.

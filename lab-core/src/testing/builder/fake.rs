@@ -9,7 +9,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
         plan::Server,
         tree::{Limits, Tree},
     },
+    pocketbase::digest::Sum,
     progress::Progress,
     release::{Flags, RunSpec},
 };
@@ -54,6 +54,8 @@ struct State {
     journal: Vec<BuilderCall>,
     next_plan: VecDeque<BuildError>,
     next_build: VecDeque<Next>,
+    is_repeatable: bool,
+    asked: u64,
 }
 
 impl FakeBuilder {
@@ -75,6 +77,11 @@ impl FakeBuilder {
     /// The next build goes on until it is cancelled or its time is up.
     pub fn hang_next(&self) {
         self.state().next_build.push_back(Next::Hang);
+    }
+
+    /// From now on, the same plan has the same inputs, so that its release is made only once.
+    pub fn repeatable(&self) {
+        self.state().is_repeatable = true;
     }
 
     /// Every call so far.
@@ -133,10 +140,12 @@ impl Builder for FakeBuilder {
         }
     }
 
-    /// The plan and the variables, as text: the fake has no tools.
+    /// The plan and the variables: the fake has no tools. Another one each time, unless told otherwise.
     async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
-        let text = format!("{:?} {:?}", job.plan, job.env);
-        Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut state = self.state();
+        state.asked += u64::from(!state.is_repeatable);
+        let text = format!("{:?} {:?} {}", job.plan, job.env, state.asked);
+        Ok(Sum::of_bytes(text.as_bytes()).hex())
     }
 
     async fn clear_cache(&self) -> Result<u64, BuildError> {
