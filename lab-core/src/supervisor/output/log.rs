@@ -38,7 +38,7 @@ pub(super) struct AppLog {
 
 impl AppLog {
     pub(super) fn open(folder: &Path, app: &AppName, max_bytes: u64, kept: usize) -> io::Result<Self> {
-        let path = super::file(folder, app, "log");
+        let path = crate::supervisor::file(folder, app, "log");
         let file = open(&path)?;
         let size = file.metadata()?.len();
         Ok(Self {

@@ -47,7 +47,7 @@ pub(super) struct Spools {
 
 /// One app's file.
 #[derive(Debug, Clone)]
-pub(super) struct Spool {
+pub(in crate::supervisor) struct Spool {
     path: PathBuf,
     wake: Arc<Notify>,
     /// The process ended: what it left of a line is a line.
@@ -81,7 +81,7 @@ impl Spools {
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> io::Result<Spool> {
-        let path = super::file(&self.folder, app, "out");
+        let path = crate::supervisor::file(&self.folder, app, "out");
         let spool = Spool { path, wake: Arc::default(), is_ended: Arc::default(), done: stopping.child_token() };
         // made before it is watched for, so that the reader has it
         spool.output()?;
@@ -96,7 +96,7 @@ impl Spools {
 
 impl Spool {
     /// The file, for a process to write into.
-    pub(super) fn output(&self) -> io::Result<fs::File> {
+    pub(in crate::supervisor) fn output(&self) -> io::Result<fs::File> {
         fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)
     }
 
@@ -107,7 +107,7 @@ impl Spool {
     }
 
     /// The process that wrote has ended.
-    pub(super) fn process_ended(&self) {
+    pub(in crate::supervisor) fn process_ended(&self) {
         self.is_ended.store(true, Ordering::Relaxed);
         self.wake.notify_one();
     }
@@ -116,7 +116,7 @@ impl Spool {
 fn watch(folder: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
     inotify::add_watch(&fd, folder, inotify::WatchFlags::MODIFY)?;
-    super::process::readable(fd)
+    crate::supervisor::readable(fd)
 }
 
 async fn tell(fd: AsyncFd<OwnedFd>, wakers: Arc<Mutex<HashMap<String, Arc<Notify>>>>, stopping: CancellationToken) {
