@@ -38,6 +38,8 @@ impl Access {
     fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let is_open = match uri.path() {
             "/health" => true,
+            // Caddy has no key to send, and the answer is no secret: who visits the host sees it too
+            "/tls/ask" => self.door == Door::Tcp,
             // the page for people
             "/" => self.door == Door::Public,
             _ => false,
@@ -138,7 +140,9 @@ mod tests {
         }
         assert!(check(Door::Public, None, "/", &[]).is_ok());
         assert!(check(Door::Tcp, None, "/", &[("host", "evil.example")]).is_err());
-        for path in ["/healthy", "/health/", "//health", "/api/health", "/api/apps"] {
+        assert!(check(Door::Tcp, Some(KEY), "/tls/ask", &[]).is_ok());
+        assert!(check(Door::Public, Some(KEY), "/tls/ask", &[]).is_err());
+        for path in ["/healthy", "/tls/ask/", "/tls", "/health/", "//health", "/api/health", "/api/apps"] {
             assert!(check(Door::Tcp, Some(KEY), path, &[]).is_err(), "{path}");
         }
     }

@@ -84,6 +84,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/api/deploy", post(deployments::deploy))
         .route("/api/info", get(server::info))
         .route("/api/events", get(server::events))
+        .route("/tls/ask", get(server::may_have_certificate))
         .route("/api/routes", get(apps::routes))
         .nest("/api/apps/{name}", app)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no_such_path", "the API has no such path"))

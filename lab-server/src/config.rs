@@ -23,7 +23,7 @@ mod values;
 
 pub use arguments::{Arguments, Command};
 use file::File;
-pub use values::PocketBaseFrom;
+pub use values::{Layout, PocketBaseFrom, StackKind, Tls};
 
 /// Variables that builds and downloads get from the server's own environment: how this machine reaches the outside, and
 /// nothing else of the server's.
@@ -57,6 +57,24 @@ const TOOL_VARIABLES: &[&str] = &[
 pub struct Config {
     data_dir: PathBuf,
     domain: Hostname,
+    /// Which backends are used.
+    pub stack: StackKind,
+    /// How Caddy reaches the apps.
+    pub caddy_layout: Layout,
+    /// Who ends TLS.
+    pub tls: Tls,
+    /// Caddy's https listener, where it ends TLS.
+    pub https_listen: SocketAddr,
+    /// Whom the certificate authority writes to.
+    pub acme_email: Option<String>,
+    /// The certificate authority's directory, where it is not the usual one.
+    pub acme_directory: Option<String>,
+    /// The root that vouches for that directory.
+    pub acme_root: Option<PathBuf>,
+    /// supervisord's program.
+    pub supervisord: PathBuf,
+    /// Caddy's program.
+    pub caddy: PathBuf,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// Where the apps answer.
@@ -181,6 +199,31 @@ impl Config {
         let data_dir = std::path::absolute(&data_dir).map_err(|e| invalid("data_dir", e))?;
         let domain = pick.of("domain_name", given.domain_name.clone(), file.domain_name, "lab.localhost".to_owned());
         let domain: Hostname = domain.parse().map_err(|e| invalid("domain_name", e))?;
+        let is_init = arguments.command == Some(Command::Init);
+        let usual = if is_init { StackKind::Production } else { StackKind::Embedded };
+        let stack = pick.of("stack", given.stack, file.stack, usual);
+        if is_init && stack == StackKind::Embedded {
+            return Err(invalid(
+                "stack",
+                "`init` runs the production stack; without it `lab-server` is all of the embedded one",
+            ));
+        }
+        let caddy_layout = pick.of("caddy_layout", given.caddy_layout, file.caddy_layout, Layout::Edge);
+        let tls = pick.of("tls", given.tls, file.tls, Tls::Edge);
+        if stack == StackKind::Embedded && tls != Tls::Edge {
+            return Err(invalid(
+                "tls",
+                "the embedded stack speaks plain HTTP: put a proxy that ends TLS in front, or use `--stack production`",
+            ));
+        }
+        let https_listen =
+            pick.of("https_listen", given.https_listen, file.https_listen, (Ipv4Addr::UNSPECIFIED, 443).into());
+        let acme_email = pick.maybe("acme_email", given.acme_email.clone(), file.acme_email);
+        let acme_directory = pick.maybe("acme_directory", given.acme_directory.clone(), file.acme_directory);
+        if acme_directory.as_deref().is_some_and(|url| !url.starts_with("https://")) {
+            return Err(invalid("acme_directory", "it must be an https URL"));
+        }
+        let acme_root = pick.maybe("acme_root", given.acme_root.clone(), file.acme_root);
         let manager_port = pick.of("manager_port", given.manager_port, file.manager_port, 9000);
         let listen = pick.of("listen", given.listen, file.listen, (Ipv4Addr::LOCALHOST, manager_port).into());
         let caddy_port = pick.of("caddy_port", given.caddy_port, file.caddy_port, 8080);
@@ -190,8 +233,12 @@ impl Config {
             file.public_listen,
             (Ipv4Addr::UNSPECIFIED, caddy_port).into(),
         );
-        let https = pick.of("public_https", given.public_https, file.public_https, false);
-        let public_port = if https { 443 } else { public_listen.port() };
+        let https = pick.of("public_https", given.public_https, file.public_https, tls != Tls::Edge);
+        let public_port = match (https, tls) {
+            (true, Tls::Edge) => 443,
+            (true, _) => https_listen.port(),
+            (false, _) => public_listen.port(),
+        };
         let public_port = pick.of("public_port", given.public_port, file.public_port, public_port);
         let trusted = pick.of("trusted_proxies", given.trusted_proxies.clone(), file.trusted_proxies, Vec::new());
         let trusted_proxies = trusted
@@ -219,7 +266,11 @@ impl Config {
             pick.of("pocketbase_source", given.pocketbase_source.clone(), file.pocketbase_source, "github".to_owned());
         let ports = pick.of("ports", given.ports.clone(), file.ports, "8091-8999".to_owned());
         let ports = values::ports(&ports)?;
-        for (name, port) in [("manager_port", listen.port()), ("caddy_port", public_listen.port())] {
+        let mut listeners = vec![("manager_port", listen), ("caddy_port", public_listen)];
+        if tls != Tls::Edge {
+            listeners.push(("https_listen", https_listen));
+        }
+        for (name, port) in listeners.into_iter().map(|(name, address)| (name, address.port())) {
             if ports.contains(&port) {
                 return Err(invalid(
                     name,
@@ -237,6 +288,8 @@ impl Config {
         let max_bytes = pick.of("max_repository_size", size, file.max_repository_size, 1 << 30);
         let trash_days = pick.of("trash_days", given.trash_days, file.trash_days, 7);
         let stop = pick.of("stop_apps_on_exit", given.stop_apps_on_exit, file.stop_apps_on_exit, false);
+        let supervisord = pick.maybe("supervisord", given.supervisord.clone(), file.supervisord);
+        let caddy = pick.maybe("caddy", given.caddy.clone(), file.caddy);
         let log_filter = pick.of("log", given.log.clone(), file.log, "info".to_owned());
         let log_filter = values::filter(log_filter)?;
         for (name, number) in [
@@ -252,6 +305,15 @@ impl Config {
         Ok(Self {
             data_dir,
             domain,
+            stack,
+            caddy_layout,
+            tls,
+            https_listen,
+            acme_email,
+            acme_directory,
+            acme_root,
+            supervisord: values::program(supervisord, "supervisord", &path),
+            caddy: values::program(caddy, "caddy", &path),
             listen,
             public_listen,
             public: PublicAddress { https, port: public_port },

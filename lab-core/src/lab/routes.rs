@@ -28,6 +28,18 @@ fn route(settings: &LabSettings, app: &App) -> Option<(Hostname, Route)> {
 }
 
 impl Lab {
+    /// Whether `host` is one of the lab's: its own, or an app's. Certificates are fetched for no other.
+    pub async fn has_host(&self, host: &Hostname) -> Result<bool, Error> {
+        let domain = &self.settings().domain;
+        if host == domain {
+            return Ok(true);
+        }
+        let label = host.as_str().strip_suffix(domain.as_str()).and_then(|rest| rest.strip_suffix('.'));
+        let Some(Ok(name)) = label.map(str::parse::<AppName>) else { return Ok(false) };
+        let app = self.backends().registry.get(&name).await?;
+        Ok(app.is_some_and(|app| route(self.settings(), &app).is_some_and(|(its, _)| its == *host)))
+    }
+
     /// Makes the routes what the records say.
     pub(crate) async fn apply_routes(&self) -> Result<(), Error> {
         self.apply_with(|_| {}).await

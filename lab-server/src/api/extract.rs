@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
-use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, Secret};
+use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, Secret, router::Hostname};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -146,4 +146,11 @@ fn hundred() -> usize {
 pub(super) struct EventQuery {
     #[serde(default)]
     pub(super) after: u64,
+}
+
+/// The query of `GET /tls/ask`, which Caddy words.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AskQuery {
+    pub(super) domain: Hostname,
 }

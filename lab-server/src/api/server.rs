@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
 use futures_util::{Stream, stream};
@@ -11,7 +11,11 @@ use lab_core::LabEvent;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::{Answer, Api};
+use super::{
+    Answer, Api,
+    extract::{AskQuery, Asked},
+};
+use crate::problem::Problem;
 
 pub(super) async fn health() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
@@ -36,6 +40,14 @@ pub(super) async fn info(State(api): State<Api>) -> Json<Value> {
             "health": backends.health.backend(),
         },
     }))
+}
+
+/// What Caddy asks before it fetches a certificate: anybody can name any host in a handshake.
+pub(super) async fn may_have_certificate(State(api): State<Api>, Asked(query): Asked<AskQuery>) -> Answer<StatusCode> {
+    let known = api.lab.has_host(&query.domain).await?;
+    known
+        .then_some(StatusCode::OK)
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "unknown_host", "no app has that host"))
 }
 
 /// For people who open the lab's own address.

@@ -146,6 +146,26 @@ async fn an_app_is_shown_stopped_started_and_removed() {
 }
 
 #[tokio::test]
+async fn certificates_are_for_hosts_of_the_lab_only() {
+    let bench = bench().await;
+    bench.deploy("app").await;
+    for (host, status) in [
+        ("app.lab.localhost", 200),
+        ("lab.localhost", 200),
+        ("nobody.lab.localhost", 404),
+        ("x.app.lab.localhost", 404),
+        ("applab.localhost", 404),
+        ("app.lab.localhost.evil.example", 404),
+        ("*.lab.localhost", 400),
+        ("", 400),
+    ] {
+        assert_eq!(bench.call("GET", &format!("/tls/ask?domain={host}")).await.status, status, "{host}");
+    }
+    bench.lab.remove(&"app".parse().expect("a name"), true).await.expect("removed");
+    assert_eq!(bench.call("GET", "/tls/ask?domain=app.lab.localhost").await.status, 404);
+}
+
+#[tokio::test]
 async fn logs_are_a_list_or_a_stream_that_ends_with_the_server() {
     let bench = bench().await;
     bench.deploy("app").await;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf};
 
+use super::values::{Layout, StackKind, Tls};
 use clap::{
     Arg, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
@@ -33,6 +34,9 @@ pub struct Arguments {
 pub enum Command {
     /// Prints the settings in force, secrets hidden, and whether they would work
     Check,
+    /// Runs the production stack in the foreground: supervisord, Caddy and lab-server, each started again when it ends; the
+    /// first process of a container, or the one of a systemd unit
+    Init,
 }
 
 /// The settings as they are given, each by flag or variable.
@@ -44,6 +48,30 @@ pub(super) struct Given {
     /// The lab's own host; apps are one label below it [default: lab.localhost]
     #[arg(long, env = "DOMAIN_NAME", value_name = "HOST", global = true)]
     pub(super) domain_name: Option<String>,
+    /// `embedded`: everything in this process; `production`: supervisord and Caddy, run by `lab-server init`
+    /// [default: embedded; production with `init`]
+    #[arg(long, env = "LAB_STACK", value_name = "STACK", global = true)]
+    pub(super) stack: Option<StackKind>,
+    /// How Caddy reaches the apps: `edge`: through Lab's gateway, so that deploys never touch Caddy; `direct`: each app's port
+    /// [default: edge]
+    #[arg(long, env = "LAB_CADDY_LAYOUT", value_name = "LAYOUT", global = true)]
+    pub(super) caddy_layout: Option<Layout>,
+    /// Who ends TLS: `edge`: something in front of this machine, or nobody; `acme`: Caddy, with a certificate per host;
+    /// `internal`: Caddy, with certificates of its own authority, for development [default: edge]
+    #[arg(long, env = "LAB_TLS", value_name = "MODE", global = true)]
+    pub(super) tls: Option<Tls>,
+    /// The https listener of the TLS modes `acme` and `internal` [default: 0.0.0.0:443]
+    #[arg(long, env = "LAB_HTTPS_LISTEN", value_name = "ADDRESS:PORT", global = true)]
+    pub(super) https_listen: Option<SocketAddr>,
+    /// The address that the certificate authority writes to [default: none]
+    #[arg(long, env = "LAB_ACME_EMAIL", value_name = "EMAIL", global = true)]
+    pub(super) acme_email: Option<String>,
+    /// The ACME directory of the certificate authority [default: Let's Encrypt's]
+    #[arg(long, env = "LAB_ACME_DIRECTORY", value_name = "URL", global = true)]
+    pub(super) acme_directory: Option<String>,
+    /// A PEM file with the root that vouches for the ACME directory, where the system's do not [default: none]
+    #[arg(long, env = "LAB_ACME_ROOT", value_name = "FILE", global = true)]
+    pub(super) acme_root: Option<PathBuf>,
     /// The API's port on the loopback address [default: 9000]
     #[arg(long, env = "LAB_MANAGER_PORT", value_name = "PORT", global = true)]
     pub(super) manager_port: Option<u16>,
@@ -106,6 +134,12 @@ pub(super) struct Given {
     /// Stops the apps when the server ends; without it they run on and the next server adopts them
     #[arg(long, env = "LAB_STOP_APPS_ON_EXIT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", global = true)]
     pub(super) stop_apps_on_exit: Option<bool>,
+    /// supervisord's program [default: supervisord in PATH]
+    #[arg(long, env = "LAB_SUPERVISORD", value_name = "FILE", global = true)]
+    pub(super) supervisord: Option<PathBuf>,
+    /// Caddy's program [default: caddy in PATH]
+    #[arg(long, env = "LAB_CADDY", value_name = "FILE", global = true)]
+    pub(super) caddy: Option<PathBuf>,
     /// What the server logs, such as `info` or `lab_core=debug` [default: info]
     #[arg(long, env = "LAB_LOG", value_name = "FILTER", global = true)]
     pub(super) log: Option<String>,

@@ -9,7 +9,7 @@ use std::{
 
 use lab_core::{Secret, UrlPolicy};
 
-use super::{Config, PocketBaseFrom};
+use super::{Config, PocketBaseFrom, StackKind, values::word};
 
 /// The most bytes of a unix socket's path: `sun_path` on Linux, with room for the name it is made under.
 const MAX_SOCKET_PATH: usize = 104;
@@ -44,6 +44,17 @@ impl Config {
         match name {
             "data_dir" => self.data_dir.display().to_string(),
             "domain_name" => self.domain.to_string(),
+            "stack" => word(&self.stack),
+            "caddy_layout" => word(&self.caddy_layout),
+            "tls" => word(&self.tls),
+            "https_listen" => self.https_listen.to_string(),
+            "acme_email" => self.acme_email.clone().unwrap_or_else(|| "(none)".to_owned()),
+            "acme_directory" => self.acme_directory.as_deref().map_or_else(|| "(none)".to_owned(), without_credentials),
+            "acme_root" => {
+                self.acme_root.as_ref().map_or_else(|| "(none)".to_owned(), |file| file.display().to_string())
+            }
+            "supervisord" => self.supervisord.display().to_string(),
+            "caddy" => self.caddy.display().to_string(),
             "manager_port" => self.listen.port().to_string(),
             "listen" => self.listen.to_string(),
             "caddy_port" => self.public_listen.port().to_string(),
@@ -86,6 +97,17 @@ impl Config {
             && !folder.is_dir()
         {
             faults.push(format!("the folder of PocketBase binaries `{}` is not there", folder.display()));
+        }
+        if self.stack == StackKind::Production {
+            for (program, name) in [(&self.supervisord, "LAB_SUPERVISORD"), (&self.caddy, "LAB_CADDY")] {
+                if !program.is_file() {
+                    let program = program.display();
+                    faults.push(format!("`{program}` is not there: install it, or say where it is by {name}"));
+                }
+            }
+        }
+        if let Some(root) = self.acme_root.as_ref().filter(|root| !root.is_file()) {
+            faults.push(format!("the ACME root `{}` is not there", root.display()));
         }
         let socket = self.data_dir.join("lab.sock");
         if socket.as_os_str().len() > MAX_SOCKET_PATH {

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{
+    ConfigError,
+    values::{Layout, StackKind, Tls},
+};
 
 /// Every setting, as the file may give it. Unknown keys are errors.
 #[derive(Default, Deserialize)]
@@ -15,6 +18,13 @@ use super::ConfigError;
 pub(super) struct File {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) domain_name: Option<String>,
+    pub(super) stack: Option<StackKind>,
+    pub(super) caddy_layout: Option<Layout>,
+    pub(super) tls: Option<Tls>,
+    pub(super) https_listen: Option<SocketAddr>,
+    pub(super) acme_email: Option<String>,
+    pub(super) acme_directory: Option<String>,
+    pub(super) acme_root: Option<PathBuf>,
     pub(super) manager_port: Option<u16>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) caddy_port: Option<u16>,
@@ -35,6 +45,8 @@ pub(super) struct File {
     pub(super) max_repository_size: Option<u64>,
     pub(super) trash_days: Option<u64>,
     pub(super) stop_apps_on_exit: Option<bool>,
+    pub(super) supervisord: Option<PathBuf>,
+    pub(super) caddy: Option<PathBuf>,
     pub(super) log: Option<String>,
 }
 

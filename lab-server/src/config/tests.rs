@@ -54,6 +54,24 @@ fn values_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn the_production_stack_is_chosen_by_init_or_by_name() {
+    assert_eq!(config(&[], "").expect("defaults").stack, StackKind::Embedded);
+    assert_eq!(config(&["init"], "").expect("init").stack, StackKind::Production);
+    assert_eq!(config(&[], "stack = \"production\"").expect("a file").stack, StackKind::Production);
+    for (arguments, name) in [
+        (vec!["init", "--stack", "embedded"], "stack"),
+        (vec!["--tls", "acme"], "tls"),
+        (vec!["--stack", "production", "--acme-directory", "http://ca.example"], "acme_directory"),
+        (vec!["--stack", "production", "--tls", "acme", "--https-listen", "0.0.0.0:8500"], "https_listen"),
+    ] {
+        let error = config(&arguments, "").expect_err(name);
+        assert!(error.to_string().starts_with(&format!("`{name}`")), "{error}");
+    }
+    let acme = config(&["--stack", "production", "--tls", "acme"], "").expect("acme");
+    assert_eq!((acme.public.https, acme.public.port), (true, 443));
+}
+
+#[test]
 fn a_check_hides_secrets_and_shows_where_settings_come_from() {
     let mirror = "https://me:s3cr3t@mirror.example/{version}/{file}";
     let (text, _) = config(&["--pocketbase-source", mirror], "").expect("config").check();

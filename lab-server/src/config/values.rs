@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
+use serde::Deserialize;
+
 use super::{ConfigError, invalid};
 
 /// The least characters of an API key.
@@ -18,6 +20,49 @@ pub enum PocketBaseFrom {
     Wheel,
     /// A folder on this machine.
     Folder(PathBuf),
+}
+
+/// Which backends a server uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StackKind {
+    /// Everything in this process.
+    Embedded,
+    /// supervisord and Caddy.
+    Production,
+}
+
+/// How Caddy reaches the apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Through Lab's gateway.
+    Edge,
+    /// At their ports.
+    Direct,
+}
+
+/// Who ends TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Something in front, or nobody.
+    Edge,
+    /// Caddy, with certificates by ACME.
+    Acme,
+    /// Caddy, with certificates of its own authority.
+    Internal,
+}
+
+/// What a value is called in the settings.
+pub(super) fn word<T: clap::ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// A program: as given, else looked for in `path`; where it is not found there, its name, for an error to name.
+pub(super) fn program(given: Option<PathBuf>, name: &str, path: &str) -> PathBuf {
+    let found = || std::env::split_paths(path).map(|folder| folder.join(name)).find(|file| file.is_file());
+    given.or_else(found).unwrap_or_else(|| name.into())
 }
 
 pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, ConfigError> {
