@@ -41,6 +41,7 @@
 mod app;
 mod blocking;
 pub mod builder;
+pub mod data;
 pub mod deploy;
 pub mod durable;
 mod error;
