@@ -8,11 +8,13 @@ use std::{io, path::PathBuf};
 
 mod copy;
 mod look;
+pub(crate) mod points;
 #[cfg(test)]
 mod tests;
 
 pub use copy::{Copied, CopyLimits, copy};
 pub use look::{Collection, check, collections, newer};
+pub use points::{Checked, DataPoint, PointReason};
 
 /// Why an app's data cannot be copied or read.
 #[derive(Debug, thiserror::Error)]

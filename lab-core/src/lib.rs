@@ -68,6 +68,6 @@ pub mod testing;
 pub use app::{App, AppName, InvalidAppName, Port, RESERVED_NAMES};
 pub use error::{Error, ErrorKind, report};
 pub use git_url::{Credentials, GitRef, GitUrl, InvalidGitRef, InvalidGitUrl, Transport, UrlPolicy};
-pub use ids::{DeploymentId, InvalidId, ReleaseId};
+pub use ids::{DataPointId, DeploymentId, InvalidId, ReleaseId};
 pub use lab::{AppView, Backends, DeployRequest, DeployStarted, Lab, LabEvent, LabSettings, PublicAddress};
 pub use secret::Secret;

@@ -8,6 +8,7 @@
 
 mod api;
 mod cli;
+mod data;
 mod deploy;
 mod fakes;
 mod faults;

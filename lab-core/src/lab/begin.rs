@@ -46,9 +46,21 @@ impl Lab {
         self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
         let dirs = self.dirs(&name);
         let lab = self.clone();
-        let built = None;
-        let run =
-            Run { lab, app: name.clone(), dirs, id, release, built, repository, branch, token, journal, activity };
+        let (built, point) = (None, None);
+        let run = Run {
+            lab,
+            app: name.clone(),
+            dirs,
+            id,
+            release,
+            built,
+            point,
+            repository,
+            branch,
+            token,
+            journal,
+            activity,
+        };
         let app = self.get(&name).await;
         self.spawn(run.run());
         Ok(DeployStarted { app: app?, deployment: id })
@@ -58,6 +70,7 @@ impl Lab {
         &self,
         name: AppName,
         wanted: Option<ReleaseId>,
+        with_data: bool,
     ) -> Result<DeployStarted, Error> {
         let id = DeploymentId::new();
         let activity = self.begin(&name, Doing::Deploying(id))?;
@@ -66,6 +79,7 @@ impl Lab {
         let serving = app.release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
         let built = self.release_before(&name, serving, wanted).await?;
         let (dirs, release, branch) = (self.dirs(&name), built.id, app.branch);
+        let point = if with_data { Some(self.point_of_release(&name, release).await?) } else { None };
         let mut record = new_deployment(id, release, &name, &repository, branch.clone());
         record.action = DeployAction::Rollback;
         record.commit = Some(built.commit.clone());
@@ -80,6 +94,7 @@ impl Lab {
             id,
             release,
             built,
+            point,
             repository,
             branch,
             token: None,
@@ -220,6 +235,8 @@ fn new_deployment(
         commit: None,
         release,
         fresh_data: false,
+        point: None,
+        replaced: None,
         problem: None,
     }
 }

@@ -109,6 +109,8 @@ impl DeployBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct RollbackBody {
     pub(super) release: Option<ReleaseId>,
+    #[serde(default)]
+    pub(super) with_data: bool,
 }
 
 /// The body of `POST …/superuser`.
