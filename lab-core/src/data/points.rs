@@ -101,6 +101,11 @@ pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Collection>, 
     Ok(super::newer(&dirs.data(), &dirs.point(id).join(DATA))?)
 }
 
+/// A data point as one file. Blocks.
+pub(crate) fn export(dirs: &AppDirs, id: DataPointId, work: &Path) -> Result<fs::File, Error> {
+    Ok(super::zip(&dirs.point(id).join(DATA), work)?)
+}
+
 /// Takes a data point of the app's data. Blocks.
 pub(crate) fn take(
     dirs: &AppDirs,
