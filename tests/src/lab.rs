@@ -17,5 +17,6 @@ mod parts;
 mod real;
 mod recovery;
 mod releases;
+mod rollback;
 mod server;
 mod world;
