@@ -11,6 +11,7 @@ use crate::{
 
 mod apps;
 mod checkout;
+mod data;
 mod deploy;
 mod deployments;
 mod doctor;
@@ -29,6 +30,15 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
     match arguments.command {
         Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
         Command::Deployments { app } => deployments::ls(&client()?, &app, output).await,
+        Command::Releases { app } => deployments::releases(&client()?, &app, output).await,
+        Command::Rollback { app, release, with_data, yes, detach } => {
+            let client = client()?;
+            if with_data && !yes {
+                data::ask_for_rollback(&client, &app, release, output).await?;
+            }
+            deploy::rollback(&client, &app, release, with_data, detach, output).await
+        }
+        Command::Data { app, what } => data::data(&client()?, &app, what, output).await,
         Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
         Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,
         Command::Ls => apps::ls(&client()?, output).await,

@@ -7,8 +7,17 @@
 use std::io::ErrorKind as ErrorClass;
 
 use crate::{
-    app::AppName, builder::BuildError, git_url::InvalidGitUrl, health::HealthError, ids::DeploymentId,
-    ports::PortError, registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
+    app::AppName,
+    builder::BuildError,
+    data::DataError,
+    git_url::InvalidGitUrl,
+    health::HealthError,
+    ids::{DataPointId, DeploymentId, ReleaseId},
+    ports::PortError,
+    registry::RegistryError,
+    router::RouterError,
+    source::SourceError,
+    supervisor::SupervisorError,
 };
 
 /// What a caller can do about an [`Error`].
@@ -46,6 +55,47 @@ pub enum Error {
         /// What was asked for.
         id: DeploymentId,
     },
+    /// The app has no such release.
+    #[error("`{app}` has no release `{id}`; `lab releases {app}` shows those there are")]
+    NoSuchRelease {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: ReleaseId,
+    },
+    /// The release that was asked for serves already.
+    #[error("`{app}` runs release `{id}` already")]
+    ReleaseServes {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: ReleaseId,
+    },
+    /// There is no release before the one that serves.
+    #[error("`{0}` has no release before the one that serves; `lab releases {0}` shows those there are")]
+    NothingBefore(AppName),
+    /// The app has no such data point.
+    #[error("`{app}` has no data point `{id}`; `lab data {app} list` shows those there are")]
+    NoSuchPoint {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: DataPointId,
+    },
+    /// The app has no data of that release to go back to.
+    #[error("`{app}` has no data point of release `{release}`; `lab data {app} list` shows those there are")]
+    NoPointOfRelease {
+        /// The app.
+        app: AppName,
+        /// The release.
+        release: ReleaseId,
+    },
+    /// The app has no data yet.
+    #[error("`{0}` has no data yet")]
+    NoData(AppName),
+    /// The app's data.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A deploy of a known app from another repository.
     #[error(
         "`{app}` is deployed from `{current}`, not from `{requested}`; choose another name, or remove the app first"
@@ -191,6 +241,16 @@ impl Error {
         match self {
             Self::NoSuchApp(_) | Self::Registry(RegistryError::NotFound(_)) => (K::NotFound, "app_not_found"),
             Self::NoSuchDeployment { .. } => (K::NotFound, "deployment_not_found"),
+            Self::NoSuchRelease { .. } => (K::NotFound, "release_not_found"),
+            Self::ReleaseServes { .. } => (K::Conflict, "release_serves"),
+            Self::NothingBefore(_) => (K::Conflict, "no_release_before"),
+            Self::NoSuchPoint { .. } => (K::NotFound, "point_not_found"),
+            Self::NoPointOfRelease { .. } => (K::Conflict, "no_point_of_release"),
+            Self::NoData(_) => (K::Conflict, "no_data"),
+            Self::Data(DataError::Cancelled) => (K::Cancelled, "cancelled"),
+            Self::Data(DataError::TooLarge { .. }) => (K::App, "data_too_large"),
+            Self::Data(DataError::Database { .. }) => (K::App, "database_failed"),
+            Self::Data(DataError::File { .. }) => (K::Internal, "storage_failed"),
             Self::RepositoryDiffers { .. } => (K::Conflict, "repository_differs"),
             Self::RepositoryMissing(_) => (K::Invalid, "repository_missing"),
             Self::Busy { .. } => (K::Busy, "app_busy"),

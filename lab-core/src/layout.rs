@@ -7,6 +7,7 @@
 //!     pb_hooks/ pb_migrations/ pb_public/ pocketbase|app  release.json  pb_data -> ../../pb_data
 //! <data>/apps/<name>/current -> releases/<id>
 //! <data>/apps/<name>/deployments/<id>.json, <id>.log
+//! <data>/apps/<name>/points/<id>/        a data point: point.json and a copy of pb_data
 //! <data>/apps/<name>/home/  tmp/         $HOME and $TMPDIR of the app's process
 //! <data>/apps/<name>/secrets/            0700
 //! <data>/cache/git/<name>/               bare clones
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     app::AppName,
-    ids::{DeploymentId, ReleaseId},
+    ids::{DataPointId, DeploymentId, ReleaseId},
 };
 
 /// The folders of one lab.
@@ -111,6 +112,8 @@ impl AppDirs {
         current => "current",
         /// Where the deployments' records and logs are.
         deployments => "deployments",
+        /// Where the data points are.
+        points => "points",
         /// `$HOME` of the app's process.
         home => "home",
         /// `$TMPDIR` of the app's process.
@@ -124,6 +127,11 @@ impl AppDirs {
     /// One release.
     pub fn release(&self, id: ReleaseId) -> PathBuf {
         self.releases().join(id.to_string())
+    }
+
+    /// One data point.
+    pub fn point(&self, id: DataPointId) -> PathBuf {
+        self.points().join(id.to_string())
     }
 
     /// A deployment's record.

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, AppName, Error, Lab, LabEvent, Port, ReleaseId,
     blocking::blocking,
-    deploy::{DeployState, Deployment, store},
+    data::points,
+    deploy::{DeployAction, DeployState, Deployment, store},
     durable,
     lab::activity::{Activity, Doing},
     layout::{AppDirs, DataDir},
@@ -113,6 +114,18 @@ pub(crate) async fn settle(
     let app = lab.record(name).await?;
     let dirs = lab.dirs(name);
     let supervisor = &lab.backends().supervisor;
+    // the data that a deployment exchanged goes back with its release
+    let goes_back = ended.filter(|ended| app.release != Some(ended.release)).and_then(|ended| ended.replaced);
+    if let Some(id) = goes_back
+        && points::is_exchanged(&dirs, id)
+    {
+        supervisor.stop(name).await?;
+        tell("its data is what it was".to_owned());
+    }
+    {
+        let dirs = dirs.clone();
+        blocking(move || points::recover(&dirs, |id| goes_back == Some(id))).await?;
+    }
     let serving = serving_release(&dirs, &app).await?;
     if serving.is_none() || app.desired == Desired::Stopped {
         let state = supervisor.state(name).await?;
@@ -174,7 +187,7 @@ fn delete_leftovers(
         Ok::<(), Error>(())
     };
     delete(&data.work(ended.id), "its checkout")?;
-    if serves != Some(ended.release) {
+    if serves != Some(ended.release) && ended.action == DeployAction::Deploy {
         delete(&dirs.release(ended.release), "its release")?;
     }
     if serves.is_none() && ended.fresh_data {
@@ -227,14 +240,8 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 
 /// Deletes all but the newest `keep` releases and the one that serves. Blocks.
 pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize) -> Result<(), Error> {
-    let folder = dirs.releases();
-    let mut ids: Vec<ReleaseId> = fs::read_dir(&folder)
-        .map_err(Error::storage("read", &folder))?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|id| *id != serving)
-        .collect();
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    for id in ids.into_iter().skip(keep.saturating_sub(1)) {
+    let others = Release::ids(dirs)?.into_iter().filter(|id| *id != serving);
+    for id in others.skip(keep.saturating_sub(1)) {
         let path = dirs.release(id);
         durable::remove(&path).map_err(Error::storage("delete", &path))?;
     }

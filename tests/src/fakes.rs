@@ -2,14 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use lab_core::{
-    Port,
+    Port, ReleaseId,
     builder::{BuildError, BuildJob, BuildPlan, Builder},
     health::{HealthError, HealthProbe},
     progress::Progress,
@@ -114,7 +114,12 @@ impl Builder for ScriptedBuilder {
         std::fs::write(&half, "half a release").unwrap();
         self.builds.play(&cancel, BuildError::Cancelled).await?;
         std::fs::remove_file(half).unwrap();
-        self.inner.build(job, progress, cancel).await
+        let (from, to) = (job.checkout.join("pb_migrations"), job.output.join("pb_migrations"));
+        let built = self.inner.build(job, progress, cancel).await;
+        for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        built
     }
 }
 
@@ -122,6 +127,21 @@ impl Builder for ScriptedBuilder {
 pub struct SickProbe {
     pub inner: FakeProbe,
     pub is_sick: Arc<Mutex<bool>>,
+    /// Sick while a `current` link leads to that release, or with `false` to any other.
+    pub sick_with: Arc<Mutex<Option<(PathBuf, ReleaseId, bool)>>>,
+    /// Sick while that file is there.
+    pub sick_if: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl SickProbe {
+    fn is_sick(&self) -> bool {
+        let with = self.sick_with.lock().unwrap();
+        *self.is_sick.lock().unwrap()
+            || self.sick_if.lock().unwrap().as_ref().is_some_and(|path| path.exists())
+            || with.as_ref().is_some_and(|(current, release, is_it)| {
+                std::fs::read_link(current).is_ok_and(|now| now.ends_with(release.to_string()) == *is_it)
+            })
+    }
 }
 
 #[async_trait]
@@ -131,7 +151,7 @@ impl HealthProbe for SickProbe {
     }
 
     async fn probe(&self, port: Port, path: &str, limit: Duration) -> Result<(), HealthError> {
-        if *self.is_sick.lock().unwrap() {
+        if self.is_sick() {
             return Err(HealthError::Refused(port));
         }
         self.inner.probe(port, path, limit).await

@@ -8,6 +8,7 @@
 
 mod api;
 mod cli;
+mod data;
 mod deploy;
 mod fakes;
 mod faults;
@@ -15,5 +16,7 @@ mod kills;
 mod parts;
 mod real;
 mod recovery;
+mod releases;
+mod rollback;
 mod server;
 mod world;

@@ -15,6 +15,7 @@ use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
     builder::{BuildJob, BuildPlan},
+    data::{DataPoint, PointReason, points::Restore},
     durable,
     lab::activity::Activity,
     layout::AppDirs,
@@ -32,6 +33,10 @@ pub(crate) struct Run {
     pub(crate) dirs: AppDirs,
     pub(crate) id: DeploymentId,
     pub(crate) release: ReleaseId,
+    /// The release to go back to, where nothing is to be built.
+    pub(crate) built: Option<Release>,
+    /// The data to go back to with it.
+    pub(crate) point: Option<DataPoint>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
     pub(crate) token: Option<Secret>,
@@ -88,15 +93,31 @@ impl Run {
     }
 
     async fn pipeline(&self) -> Result<(), Error> {
-        let place = self.step(DeployStep::Queue, self.queue()).await?;
-        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
-        let plan = self.step(DeployStep::Plan, self.plan()).await?;
-        let release = self.step(DeployStep::Build, self.build(commit, plan)).await?;
-        drop(place);
-        let app = self.step(DeployStep::Switch, self.switch()).await?;
+        let release = match &self.built {
+            Some(release) => release.clone(),
+            None => self.make().await?,
+        };
+        let restore = self.step(DeployStep::Save, self.save(&release)).await?;
+        let app = self.step(DeployStep::Switch, self.switch(restore.as_ref())).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
         self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
-        self.step(DeployStep::Publish, self.publish()).await
+        self.step(DeployStep::Publish, self.publish()).await?;
+        // the app's record tells from now on that this deployment stands: a crash does not take the data back any more
+        if let Some(restore) = restore
+            && let Err(error) = blocking(move || restore.keep()).await
+        {
+            // it is tried again when the lab is opened
+            self.lab.warn(&self.app, format!("the replaced data is not a data point yet: {}", error.report()));
+        }
+        Ok(())
+    }
+
+    /// The release, built and on disk.
+    async fn make(&self) -> Result<Release, Error> {
+        let _place = self.step(DeployStep::Queue, self.queue()).await?;
+        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
+        let plan = self.step(DeployStep::Plan, self.plan()).await?;
+        self.step(DeployStep::Build, self.build(commit, plan)).await
     }
 
     async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -157,26 +178,64 @@ impl Run {
             timeout: settings.build_timeout,
         };
         let run = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
-        let release =
-            Release { id: self.release, app: self.app.clone(), created_at: Timestamp::now(), commit, plan, run };
-        let (dirs, sealed) = (self.dirs.clone(), release.clone());
+        let mut release = Release {
+            id: self.release,
+            app: self.app.clone(),
+            created_at: Timestamp::now(),
+            commit,
+            plan,
+            run,
+            deployment: Some(self.id),
+            bytes: None,
+        };
+        let dirs = self.dirs.clone();
         let work = settings.data.work(self.id);
         blocking(move || {
-            sealed.seal(&dirs)?;
-            durable::remove(&work).map_err(Error::storage("delete", &work))
+            release.seal(&dirs)?;
+            durable::remove(&work).map_err(Error::storage("delete", &work))?;
+            Ok(release)
         })
-        .await?;
-        Ok(release)
+        .await
+    }
+
+    /// Saves the data from a release that differs in what gets at it.
+    async fn save(&self, release: &Release) -> Result<Option<Arc<Restore>>, Error> {
+        let serving = self.lab.record(&self.app).await?.release;
+        if let Some(point) = &self.point {
+            let restore = self.lab.prepared(&self.dirs, point.clone(), serving, self.cancel()).await?;
+            // recorded before the exchange: a crash after it must know that the data goes back with the release
+            self.journal.update(|record| record.replaced = Some(restore.replaced())).await?;
+            return Ok(Some(Arc::new(restore)));
+        }
+        let Some(serving) = serving else { return Ok(None) };
+        let (dirs, next) = (self.dirs.clone(), release.id);
+        let at_stake = blocking(move || {
+            Ok::<_, Error>(
+                dirs.data().join("data.db").exists() && Release::touches_data_otherwise(&dirs, serving, next)?,
+            )
+        });
+        if at_stake.await? {
+            let reason = PointReason::Deploy { deployment: self.id };
+            let point = self.lab.point_of(&self.app, reason, Some(serving), self.cancel()).await?;
+            self.journal.update(|record| record.point = Some(point.id)).await?;
+            self.journal.emit(DeployEventKind::Log { line: format!("the data was saved as data point {}", point.id) });
+        }
+        Ok(None)
     }
 
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
-    async fn switch(&self) -> Result<App, Error> {
+    async fn switch(&self, restore: Option<&Arc<Restore>>) -> Result<App, Error> {
         let data = self.dirs.data();
         if !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))? {
             // recorded before the next step makes it
             self.journal.update(|record| record.fresh_data = true).await?;
         }
+        // what is sent from here on waits for the new release, or for the old one to come back
+        self.lab.hold(&self.app).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
+        if let Some(restore) = restore.cloned() {
+            blocking(move || restore.exchange()).await?;
+        }
         let app = self.lab.with_free_port(&self.app).await?;
         reconcile::point_current(&self.dirs, self.release).await?;
         Ok(app)
@@ -193,10 +252,12 @@ impl Run {
                 app.status = status;
             }
         };
+        self.lab.lift(&self.app);
         // first the route, so that a refusing router fails the deployment while the old release is still the record's
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
+        self.lab.prune_points(&self.app).await;
         let (dirs, serving, keep) = (self.dirs.clone(), self.release, self.lab.settings().kept_releases);
         let pruned = blocking(move || reconcile::prune_releases(&dirs, serving, keep)).await;
         if let Err(error) = pruned {
@@ -211,12 +272,16 @@ impl Run {
     async fn take_back(&self) -> bool {
         let record = self.journal.record();
         let settled = async {
+            if record.steps.iter().any(|step| step.step == DeployStep::Switch) {
+                self.lab.hold(&self.app).await?;
+            }
             let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;
             let serving = app.release.is_some() && app.status != Status::Stopped && app.desired == Desired::Running;
             if serving && let Some(release) = reconcile::serving_release(&self.dirs, &app).await? {
                 self.lab.wait_healthy(&app, &release, &CancellationToken::new()).await?;
                 self.journal.undone("the release before serves");
             }
+            self.lab.lift(&self.app);
             self.lab.note(&self.app, Event::DeployFailed { serving }).await?;
             self.lab.apply_routes().await
         };
@@ -226,6 +291,11 @@ impl Run {
             Ok(Err(error)) => error.report(),
             Err(_) => "taking it back took longer than 5 minutes".to_owned(),
         };
+        // whatever failed, nobody waits for it any longer
+        self.lab.lift(&self.app);
+        if let Err(error) = self.lab.apply_routes().await {
+            tracing::error!(app = %self.app, error = error.report(), "the routes could not be applied");
+        }
         tracing::error!(app = %self.app, deployment = %self.id, error, "a failed deployment could not be taken back whole");
         self.journal.undone(format!("not everything could be taken back: {error}"));
         self.lab.tell(LabEvent::Warning {

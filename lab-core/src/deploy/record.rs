@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::DeployStep;
-use crate::{AppName, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
+use crate::{AppName, DataPointId, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
 
 /// How far a deployment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +37,26 @@ impl std::fmt::Display for DeployState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// What a deployment does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployAction {
+    /// Builds a release and lets it serve.
+    #[default]
+    Deploy,
+    /// Lets a release serve that was built before.
+    Rollback,
+}
+
+impl std::fmt::Display for DeployAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
         })
     }
 }
@@ -75,6 +95,9 @@ pub struct Deployment {
     pub id: DeploymentId,
     /// Whose.
     pub app: AppName,
+    /// What it does.
+    #[serde(default)]
+    pub action: DeployAction,
     /// From where.
     pub repository: GitUrl,
     /// What was asked for; none: the remote's HEAD.
@@ -92,11 +115,17 @@ pub struct Deployment {
     /// What was fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
-    /// The release it makes: named before anything of it is on disk.
+    /// The release that serves if it succeeds. One that it makes is named before anything of it is on disk.
     pub release: ReleaseId,
     /// Whether it made the app's `pb_data`: then nobody's data is in it until the deployment has succeeded.
     #[serde(default)]
     pub fresh_data: bool,
+    /// The data point that was taken before it let another release at the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<DataPointId>,
+    /// The data point that the data became which it replaced, where it restores data too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<DataPointId>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

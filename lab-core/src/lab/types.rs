@@ -62,19 +62,26 @@ pub struct LabSettings {
     pub parallel_builds: usize,
     /// The longest time an app may take to end before it is killed.
     pub stop_grace: Duration,
+    /// How long requests under way have to end before an app's process is exchanged.
+    pub drain: Duration,
     /// Overrides every app's own time to become healthy.
     pub health_timeout: Option<Duration>,
     /// How many releases of an app are kept, the serving one included; at least 1.
     pub kept_releases: usize,
     /// How many deployment records of an app are kept; at least 1.
     pub kept_deployments: usize,
+    /// How many data points of an app are kept; at least 1.
+    pub kept_points: usize,
+    /// How long a data point is kept; the newest one of an app stays.
+    pub points_for: Duration,
     /// How long removed apps stay in the trash.
     pub trash_for: Duration,
 }
 
 impl LabSettings {
-    /// Settings with the defaults: remote repositories only, 2 builds at once of at most 15 minutes, 10 s to stop, 10
-    /// releases, 50 deployment records, 7 days of trash.
+    /// Settings with the defaults: remote repositories only, 2 builds at once of at most 15 minutes, 10 s to
+    /// drain and 10 s to stop, 10 releases, 50 deployment records, 10 data points of at most 30
+    /// days, 7 days of trash.
     pub fn new(data: DataDir, domain: Hostname) -> Self {
         Self {
             data,
@@ -88,11 +95,19 @@ impl LabSettings {
             build_timeout: Duration::from_mins(15),
             parallel_builds: 2,
             stop_grace: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
             health_timeout: None,
             kept_releases: 10,
             kept_deployments: 50,
+            kept_points: 10,
+            points_for: Duration::from_hours(30 * 24),
             trash_for: Duration::from_hours(7 * 24),
         }
+    }
+
+    /// An app's host. `None` where the name would be too long for one.
+    pub fn host(&self, subdomain: &AppName) -> Option<Hostname> {
+        format!("{subdomain}.{}", self.domain).parse().ok()
     }
 
     /// Where visitors find an app.

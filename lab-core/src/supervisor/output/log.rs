@@ -31,9 +31,26 @@ pub(super) struct AppLog {
     path: PathBuf,
     max_bytes: u64,
     kept: usize,
-    /// The open file and its size. Held on threads for blocking work, while lines are written or the end is read.
-    file: Mutex<(fs::File, u64)>,
-    followers: broadcast::Sender<LogLine>,
+    /// Held on threads for blocking work, while lines are written or the end is read.
+    written: Mutex<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    file: fs::File,
+    /// The file's, in bytes.
+    size: u64,
+    /// There while somebody follows: its backlog is a quarter of a megabyte, which a thousand apps would each have.
+    followers: Option<broadcast::Sender<LogLine>>,
+}
+
+impl Written {
+    fn tell(&mut self, line: LogLine) {
+        // an error means that the last follower has gone
+        if self.followers.as_ref().is_some_and(|followers| followers.send(line).is_err()) {
+            self.followers = None;
+        }
+    }
 }
 
 impl AppLog {
@@ -41,17 +58,11 @@ impl AppLog {
         let path = crate::supervisor::file(folder, app, "log");
         let file = open(&path)?;
         let size = file.metadata()?.len();
-        Ok(Self {
-            path,
-            max_bytes,
-            kept,
-            file: Mutex::new((file, size)),
-            followers: broadcast::Sender::new(FOLLOW_BACKLOG),
-        })
+        Ok(Self { path, max_bytes, kept, written: Mutex::new(Written { file, size, followers: None }) })
     }
 
-    fn file(&self) -> MutexGuard<'_, (fs::File, u64)> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes lines and tells the followers. Blocks.
@@ -59,23 +70,24 @@ impl AppLog {
         if lines.is_empty() {
             return Ok(());
         }
-        let mut guard = self.file();
+        let mut guard = self.written();
+        let written = &mut *guard;
         let (time, mut batch) = (Timestamp::now(), String::new());
         for text in lines {
             let before = batch.len();
             batch.extend([time.to_string().as_str(), " ", &text, "\n"]);
-            if guard.1 + batch.len() as u64 > self.max_bytes && guard.1 + before as u64 > 0 {
+            if written.size + batch.len() as u64 > self.max_bytes && written.size + before as u64 > 0 {
                 let next = batch.split_off(before);
-                guard.0.write_all(batch.as_bytes())?;
+                written.file.write_all(batch.as_bytes())?;
                 batch = next;
                 self.rotate()?;
-                *guard = (open(&self.path)?, 0);
+                written.file = open(&self.path)?;
+                written.size = 0;
             }
-            // nobody follows: fine
-            let _ = self.followers.send(LogLine { time, text });
+            written.tell(LogLine { time, text });
         }
-        guard.0.write_all(batch.as_bytes())?;
-        guard.1 += batch.len() as u64;
+        written.file.write_all(batch.as_bytes())?;
+        written.size += batch.len() as u64;
         Ok(())
     }
 
@@ -104,7 +116,7 @@ impl AppLog {
     /// The last `count` lines, oldest first. Blocks.
     pub(super) fn tail(&self, count: usize) -> io::Result<Vec<LogLine>> {
         // so that no rotation comes between two files
-        let _guard = self.file();
+        let _guard = self.written();
         self.tail_unlocked(count.min(MAX_TAIL))
     }
 
@@ -128,8 +140,9 @@ impl AppLog {
     /// The last `count` lines, then those that come. Blocks until the former are read.
     pub(super) fn follow(&self, count: usize) -> io::Result<BoxStream<'static, LogLine>> {
         // while this is held no line is written: what is read and what will be told have neither gap nor overlap
-        let _guard = self.file();
-        let new = BroadcastStream::new(self.followers.subscribe());
+        let mut written = self.written();
+        let followers = written.followers.get_or_insert_with(|| broadcast::Sender::new(FOLLOW_BACKLOG));
+        let new = BroadcastStream::new(followers.subscribe());
         let old = self.tail_unlocked(count.min(MAX_TAIL))?;
         let new = new.map(|line| match line {
             Ok(line) => line,
@@ -143,7 +156,7 @@ impl AppLog {
 
     /// Deletes the log and its rotated parts. Blocks.
     pub(super) fn delete(&self) -> io::Result<()> {
-        let _guard = self.file();
+        let _guard = self.written();
         (0..=self.kept).try_for_each(|number| crate::durable::remove(&self.rotated(number)))
     }
 }
@@ -224,5 +237,21 @@ mod tests {
         log.append((0..FOLLOW_BACKLOG + 100).map(|n| n.to_string()).collect()).expect("append");
         let first = follower.next().await.expect("a line");
         assert!(first.text.contains("left out"), "{}", first.text);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_followers_that_are_gone() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let log = log(dir.path(), 1 << 20, 1);
+        let follower = log.follow(0).expect("follow");
+        log.append(vec!["one".to_owned()]).expect("append");
+        assert!(log.written().followers.is_some());
+        drop(follower);
+        log.append(vec!["two".to_owned()]).expect("append");
+        assert!(log.written().followers.is_none());
+        let follower = log.follow(1).expect("follow");
+        log.append(vec!["three".to_owned()]).expect("append");
+        let lines: Vec<LogLine> = follower.take(2).collect().await;
+        assert_eq!(texts(&lines), ["two", "three"]);
     }
 }
