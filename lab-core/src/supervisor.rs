@@ -19,6 +19,7 @@ use crate::app::AppName;
 mod marked;
 pub mod native;
 mod output;
+pub mod supervisord;
 
 pub(crate) use output::clean;
 

@@ -37,6 +37,11 @@ impl Marked {
         Some(Self { pid, mark: mark?, owner: owner.unwrap_or_default() })
     }
 
+    /// Whether what it says it is is in this folder.
+    pub(super) fn is_below(&self, folder: &Path) -> bool {
+        Path::new(&self.owner).starts_with(folder)
+    }
+
     /// Whether `owner` is what it says it is.
     pub(super) fn is_of(&self, owner: &Path) -> bool {
         Path::new(&self.owner) == owner

@@ -29,6 +29,7 @@ use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor,
 use crate::{app::AppName, blocking::blocking, durable};
 
 mod app;
+mod calls;
 mod config;
 mod diagnose;
 mod error;
@@ -111,8 +112,11 @@ impl SupervisordSettings {
         self.make_folders()?;
         Files::new(self).read_all()?;
         let path = self.config_file();
-        durable::write(&path, main_config(self).as_bytes(), 0o600)
-            .map_err(|source| SupervisordError::File { action: "write", path, source })
+        durable::write(&path, main_config(self).as_bytes(), 0o600).map_err(|source| SupervisordError::File {
+            action: "write",
+            path,
+            source,
+        })
     }
 
     fn make_folders(&self) -> Result<(), SupervisordError> {

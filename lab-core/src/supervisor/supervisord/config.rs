@@ -4,12 +4,7 @@
 //! nothing that an app's owner chooses is in these files but the app's name, which needs no escaping; arguments and
 //! environment are in the launch file. What is left, our own paths, is checked and escaped.
 
-use std::{
-    fmt::Write,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    time::Duration,
-};
+use std::{fmt::Write, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 
 use super::{SupervisordError, SupervisordSettings};
 use crate::supervisor::ProcessSpec;
@@ -91,12 +86,12 @@ pub fn main_config(settings: &SupervisordSettings) -> String {
 pub(super) fn program(spec: &ProcessSpec, launch: &Path, wanted: bool) -> String {
     let mut text = format!("; Written by the lab: changes are lost.\n[program:{}]\n", spec.app);
     // the process does not see supervisord's environment; `env` and `sh` are on every system
-    drop(writeln!(text, "command=/usr/bin/env -i /bin/sh \"{}\"", escape(launch)));
-    drop(writeln!(text, "autostart={wanted}\nautorestart=true"));
+    let _ = writeln!(text, "command=/usr/bin/env -i /bin/sh \"{}\"", escape(launch));
+    let _ = writeln!(text, "autostart={wanted}\nautorestart=true");
     // 0 would mean that it never fails
-    drop(writeln!(text, "startsecs={}", whole_seconds(spec.restart.stable_after).max(1)));
-    drop(writeln!(text, "startretries={}", spec.restart.max_restarts));
-    drop(writeln!(text, "stopwaitsecs={}", whole_seconds(spec.stop_grace).max(1)));
+    let _ = writeln!(text, "startsecs={}", whole_seconds(spec.restart.stable_after).max(1));
+    let _ = writeln!(text, "startretries={}", spec.restart.max_restarts);
+    let _ = writeln!(text, "stopwaitsecs={}", whole_seconds(spec.stop_grace).max(1));
     text.push_str("stopsignal=TERM\nstopasgroup=true\nkillasgroup=true\n");
     // it writes into its own file
     text.push_str("redirect_stderr=true\nstdout_logfile=NONE\n");

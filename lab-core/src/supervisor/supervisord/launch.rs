@@ -4,12 +4,7 @@
 //! values are the shell's own until it becomes the program. Its first line is the specification it was made of, so that
 //! both change as one.
 
-use std::{
-    fmt::Write,
-    io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::{fmt::Write, io, os::unix::fs::MetadataExt, path::Path};
 
 use super::SETPRIV;
 use crate::supervisor::{
@@ -24,22 +19,22 @@ const SPEC: &str = "# ";
 pub(super) fn render(spec: &ProcessSpec, launch: &Path, spool: &Path) -> io::Result<String> {
     let mut text = format!("{SPEC}{}\n", serde_json::to_string(spec)?);
     // before all else, so that what goes wrong shows in the app's log
-    drop(writeln!(text, "exec </dev/null >>{} 2>&1", quote_path(spool)?));
-    drop(writeln!(text, "cd -- {} || exit 126", quote_path(&spec.directory)?));
+    let _ = writeln!(text, "exec </dev/null >>{} 2>&1", quote_path(spool)?);
+    let _ = writeln!(text, "cd -- {} || exit 126", quote_path(&spec.directory)?);
     // a value of its own for each start: what an earlier one left is told from it
-    drop(writeln!(text, "read -r {MARK} </proc/sys/kernel/random/uuid"));
+    let _ = writeln!(text, "read -r {MARK} </proc/sys/kernel/random/uuid");
     // the shell makes these by itself
     text.push_str("unset PWD OLDPWD SHLVL\n");
-    drop(writeln!(text, "export {MARK} {OWNER}={}", quote_path(launch)?));
+    let _ = writeln!(text, "export {MARK} {OWNER}={}", quote_path(launch)?);
     for (name, value) in &spec.env {
         if name != MARK && name != OWNER {
-            drop(writeln!(text, "export {}={}", variable(name)?, quote(value)?));
+            let _ = writeln!(text, "export {}={}", variable(name)?, quote(value)?);
         }
     }
     // the kernel ends it when supervisord is killed: the next supervisord would start a second one on the same data
-    drop(write!(text, "exec {SETPRIV} --pdeathsig KILL -- {}", quote_path(&spec.program)?));
+    let _ = write!(text, "exec {SETPRIV} --pdeathsig KILL -- {}", quote_path(&spec.program)?);
     for arg in &spec.args {
-        drop(write!(text, " {}", quote(arg)?));
+        let _ = write!(text, " {}", quote(arg)?);
     }
     text.push('\n');
     Ok(text)
@@ -122,7 +117,8 @@ mod tests {
 
     #[test]
     fn what_no_process_or_no_shell_can_be_given_is_refused() {
-        for bad in [spec(&[("A", "\0")], &[]), spec(&[], &["\0"]), spec(&[("a b", "")], &[]), spec(&[("OPTIND", "")], &[])]
+        for bad in
+            [spec(&[("A", "\0")], &[]), spec(&[], &["\0"]), spec(&[("a b", "")], &[]), spec(&[("OPTIND", "")], &[])]
         {
             assert_eq!(rendered(&bad).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
         }

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     error::{Fault, SupervisordError},
+    observed::code,
     xml::{self, Answer, Value},
 };
 use crate::supervisor::clean;
@@ -59,26 +60,21 @@ impl Client {
 
     /// Calls, again and again for a bounded time while supervisord is away. So a call may be done twice.
     pub(super) async fn call(&self, call: &Call) -> Result<Value, SupervisordError> {
-        self.patiently(async || self.once(call).await).await
-    }
-
-    /// Several calls in one, each with its own answer.
-    pub(super) async fn calls(&self, calls: &[Call]) -> Result<Vec<Result<Value, SupervisordError>>, SupervisordError> {
-        self.patiently(async || self.all_once(calls).await).await
-    }
-
-    async fn patiently<T>(
-        &self,
-        ask: impl AsyncFn() -> Result<T, SupervisordError>,
-    ) -> Result<T, SupervisordError> {
         let begun = Instant::now();
         loop {
-            match ask().await {
-                Err(
-                    SupervisordError::NotRunning { .. }
-                    | SupervisordError::Unreachable { .. }
-                    | SupervisordError::ShuttingDown,
-                ) if begun.elapsed() < self.patience => tokio::time::sleep(TRY_EVERY).await,
+            match self.once(call).await {
+                Err(error) if is_away(&error) && begun.elapsed() < self.patience => tokio::time::sleep(TRY_EVERY).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Several calls in one, each with its own answer; the same.
+    pub(super) async fn calls(&self, calls: &[Call]) -> Result<Vec<Result<Value, SupervisordError>>, SupervisordError> {
+        let begun = Instant::now();
+        loop {
+            match self.all_once(calls).await {
+                Err(error) if is_away(&error) && begun.elapsed() < self.patience => tokio::time::sleep(TRY_EVERY).await,
                 other => return other,
             }
         }
@@ -154,6 +150,14 @@ impl Client {
     }
 }
 
+/// Whether it is worth while to ask again soon.
+fn is_away(error: &SupervisordError) -> bool {
+    matches!(
+        error,
+        SupervisordError::NotRunning { .. } | SupervisordError::Unreachable { .. } | SupervisordError::ShuttingDown
+    )
+}
+
 fn refused(method: &str, code: i64, text: &str) -> SupervisordError {
     if code == Fault::SHUTDOWN_STATE {
         return SupervisordError::ShuttingDown;
@@ -187,6 +191,15 @@ pub(super) struct Info {
 }
 
 impl Info {
+    /// Whether it stays without a process unless somebody asks for one.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.state, code::STOPPED | code::FATAL | code::UNKNOWN)
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.state == code::STOPPING
+    }
+
     pub(super) fn parse(value: &Value) -> Option<Self> {
         let number = |name: &str| value.get(name)?.as_int();
         Some(Self {

@@ -12,13 +12,7 @@ use std::{
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    Call, Files, SupervisordError, SupervisordSettings,
-    app::App,
-    poll,
-    rpc::{Client, Info},
-    xml::Value,
-};
+use super::{Call, Files, SupervisordError, SupervisordSettings, app::App, poll, rpc::Client};
 use crate::{
     app::AppName,
     blocking::blocking,
@@ -98,7 +92,6 @@ impl Shared {
             self.drop_program(&info.name).await?;
         }
         poll::take(self, infos).await;
-        self.sweep().await?;
         Ok(pid)
     }
 
@@ -107,12 +100,7 @@ impl Shared {
         super::diagnose::check_version(&self.client, &version).map(drop)
     }
 
-    pub(super) fn make(
-        &self,
-        name: &AppName,
-        spec: Option<ProcessSpec>,
-        wanted: bool,
-    ) -> std::io::Result<Arc<App>> {
+    pub(super) fn make(&self, name: &AppName, spec: Option<ProcessSpec>, wanted: bool) -> std::io::Result<Arc<App>> {
         let output = self.outputs.add(name, &self.tasks, &self.stopping)?;
         Ok(Arc::new(App::new(name.clone(), output, spec, wanted)))
     }
@@ -144,12 +132,14 @@ impl Shared {
     pub(super) fn is_in_touch(&self) -> Result<(), SupervisordError> {
         let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
         if away.is_some_and(|since| since.elapsed() > self.settings.patience) {
-            return Err(SupervisordError::NotRunning {
-                socket: self.settings.socket(),
-                log: self.settings.log_file(),
-            });
+            return Err(SupervisordError::NotRunning { socket: self.settings.socket(), log: self.settings.log_file() });
         }
         Ok(())
+    }
+
+    /// Whether it answered when it was asked last.
+    pub(super) fn is_answering(&self) -> bool {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Notes whether supervisord answers; whether that is new.
@@ -174,8 +164,24 @@ impl Shared {
         self.client.call(&Call("supervisor.reloadConfig", Vec::new())).await.map(drop)
     }
 
-    /// Ends what was left by processes that are no more: nothing that supervisord runs, nor what that started.
-    pub(super) async fn sweep(&self) -> Result<(), SupervisorError2> {
-        unimplemented!()
+    /// Ends what was left of runs of an app that are over: everything with its mark but what belongs to the process `pid`,
+    /// or everything where that is `None`.
+    pub(super) async fn end_leftovers(&self, name: &AppName, pid: Option<u32>) {
+        let launch = self.files.launch(name);
+        let ended = blocking(move || {
+            let leader = pid.and_then(|pid| i32::try_from(pid).ok());
+            marked::kill(|process| {
+                if !process.is_of(&launch) || Some(process.pid) == leader {
+                    return false;
+                }
+                // looked at after the process was found: before it has its own mark nothing of it can have that
+                leader.and_then(Marked::of).is_none_or(|leader| leader.mark != process.mark)
+            })
+        });
+        match ended.await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(app = %name, count, "processes that outlived their app were ended"),
+            Err(error) => tracing::warn!(app = %name, %error, "processes that outlived their app were not looked for"),
+        }
     }
 }

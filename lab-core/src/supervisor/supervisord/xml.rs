@@ -52,9 +52,15 @@ impl Value {
         out.push_str("<value>");
         match self {
             // writing to a string cannot fail
-            Self::Int(number) => drop(write!(out, "<int>{number}</int>")),
-            Self::Bool(is) => drop(write!(out, "<boolean>{}</boolean>", u8::from(*is))),
-            Self::Text(text) => drop(write!(out, "<string>{}</string>", escape(text.as_str()))),
+            Self::Int(number) => {
+                let _ = write!(out, "<int>{number}</int>");
+            }
+            Self::Bool(is) => {
+                let _ = write!(out, "<boolean>{}</boolean>", u8::from(*is));
+            }
+            Self::Text(text) => {
+                let _ = write!(out, "<string>{}</string>", escape(text.as_str()));
+            }
             Self::Array(values) => {
                 out.push_str("<array><data>");
                 values.iter().for_each(|value| value.write(out));
@@ -63,7 +69,7 @@ impl Value {
             Self::Struct(members) => {
                 out.push_str("<struct>");
                 for (name, value) in members {
-                    drop(write!(out, "<member><name>{}</name>", escape(name.as_str())));
+                    let _ = write!(out, "<member><name>{}</name>", escape(name.as_str()));
                     value.write(out);
                     out.push_str("</member>");
                 }
@@ -140,7 +146,7 @@ impl Parser<'_> {
     fn token(&mut self) -> Result<Token, String> {
         loop {
             return Ok(match self.reader.read_event().map_err(|error| error.to_string())? {
-                Event::Start(tag) => Token::Open(String::from_utf8_lossy(tag.name().as_ref()).into_owned()),
+                Event::Start(tag) => Token::Open(tag.name().as_ref().to_owned()),
                 Event::End(_) => Token::Close,
                 Event::Text(text) => Token::Text(text.xml10_content().into_owned()),
                 Event::CData(text) => Token::Text(text.xml10_content().into_owned()),

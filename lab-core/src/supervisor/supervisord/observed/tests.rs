@@ -44,7 +44,9 @@ fn every_state_of_supervisord_has_its_own_here() {
     assert_eq!(one(code::BACKOFF, 0), ProcessState::BackingOff { exit: EXIT, restarts: 0, until: time(91) });
     assert_eq!(one(code::STOPPING, 5), ProcessState::Stopping);
     assert!(matches!(one(code::EXITED, 0), ProcessState::BackingOff { exit: EXIT, restarts: 0, .. }));
-    for (state, part) in [(code::FATAL, "it ended 4 times in a row, last with exit code 7"), (code::UNKNOWN, "UNKNOWN"), (77, "77")] {
+    for (state, part) in
+        [(code::FATAL, "it ended 4 times in a row, last with exit code 7"), (code::UNKNOWN, "UNKNOWN"), (77, "77")]
+    {
         let ProcessState::Failed { reason, .. } = one(state, 0) else { panic!("state {state} is not failed") };
         assert!(reason.contains(part), "{reason}");
     }
