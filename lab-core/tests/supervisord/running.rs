@@ -82,6 +82,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.settings.log_file()).unwrap_or_default();
+            println!("supervisord's log:\n{log}");
+        }
         self.kill();
         let _ = self.settings.end_left_behind();
     }
