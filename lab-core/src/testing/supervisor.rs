@@ -49,7 +49,7 @@ pub mod scripts {
     /// Takes no notice of SIGTERM and has a child in its group and one that left it.
     pub const STUBBORN: &str =
         "trap '' TERM; sleep 1000 & echo $! >> pids; setsid sleep 1000 & echo $! >> pids; while :; do sleep 1; done";
-    /// Fails if another one of it runs, which it tells by a folder. Not with `wait`: a signal just before it is lost in dash.
+    /// Fails if another one of it runs, which it tells by a folder.
     pub const ALONE: &str =
         "trap 'rmdir alone; exit 0' TERM; mkdir alone || { echo NOT ALONE; exit 9; }; while :; do sleep 0.10; done";
     /// The same, as another program.

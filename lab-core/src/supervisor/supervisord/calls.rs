@@ -20,6 +20,8 @@ use crate::{
 
 /// How often a process that is being stopped is looked at, at first; it doubles up to the second.
 const LOOK: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
+/// How long a new process may take to run its own program.
+const BEGINS: Duration = Duration::from_secs(1);
 /// What supervisord's own tick of a second may add to a stop.
 const TICKS: Duration = Duration::from_secs(3);
 
@@ -131,11 +133,14 @@ impl Shared {
                 Some(info) if info.pid == 0 && info.is_at_rest() => return Ok(()),
                 // one that ended just now is started again by the next tick: told to stop before that, it says no
                 Some(info) if info.is_stopping() => {}
-                Some(_) if !is_told => match self.client.call(&stop).await {
-                    Ok(_) => is_told = true,
-                    Err(SupervisordError::Fault { code: Fault::NOT_RUNNING | Fault::BAD_NAME, .. }) => {}
-                    Err(error) => return Err(error.into()),
-                },
+                Some(info) if !is_told => {
+                    begins(info.pid).await;
+                    match self.client.call(&stop).await {
+                        Ok(_) => is_told = true,
+                        Err(SupervisordError::Fault { code: Fault::NOT_RUNNING | Fault::BAD_NAME, .. }) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
                 // it was started again in between, by a supervisord that was
                 Some(info) if info.pid > 0 => is_told = false,
                 Some(_) => {}
@@ -215,6 +220,22 @@ impl Shared {
         match self.client.call(&Call::named("supervisor.removeProcessGroup", name)).await {
             Err(SupervisordError::Fault { code: Fault::BAD_NAME, .. }) | Ok(_) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Waits until a process that was made just now runs its own program: until then it has supervisord's handlers, which
+/// swallow a SIGTERM.
+async fn begins(pid: u32) {
+    let Ok(pid) = i32::try_from(pid) else { return };
+    let exe = |pid: i32| std::fs::read_link(format!("/proc/{pid}/exe"));
+    let begun = Instant::now();
+    while pid > 0 && begun.elapsed() < BEGINS {
+        // one look at two links of the kernel's own, which no disk is behind
+        let parent = crate::procfs::parent(pid).map(exe);
+        match (exe(pid), parent) {
+            (Ok(its), Some(Ok(parents))) if its == parents => tokio::time::sleep(LOOK[0]).await,
+            _ => return,
         }
     }
 }
