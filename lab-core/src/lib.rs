@@ -45,6 +45,7 @@ pub mod data;
 pub mod deploy;
 pub mod durable;
 mod error;
+mod finding;
 mod git_url;
 pub mod health;
 mod ids;
@@ -67,6 +68,7 @@ pub mod testing;
 
 pub use app::{App, AppName, InvalidAppName, Port, RESERVED_NAMES};
 pub use error::{Error, ErrorKind, report};
+pub use finding::Finding;
 pub use git_url::{Credentials, GitRef, GitUrl, InvalidGitRef, InvalidGitUrl, Transport, UrlPolicy};
 pub use ids::{DataPointId, DeploymentId, InvalidId, ReleaseId};
 pub use lab::{AppView, Backends, DeployRequest, DeployStarted, Lab, LabEvent, LabSettings, PublicAddress};

@@ -43,7 +43,7 @@ mod shared;
 mod xml;
 
 pub use config::main_config;
-pub use diagnose::{Finding, diagnose};
+pub use diagnose::diagnose;
 pub use error::{Fault, SupervisordError};
 use files::Files;
 use rpc::Call;

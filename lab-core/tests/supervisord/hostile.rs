@@ -11,8 +11,8 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::running::{Running, eventually, name, pid};
 
 /// Prints its arguments and environment into files, each ended by a zero byte, and stays.
-const TELLS: &str = r#"printf '%s\0' "$@" > args.new; tr '\0' '\n' </dev/null; cp /proc/self/environ env.new
-mv env.new env; mv args.new args; exec sleep 1000"#;
+const TELLS: &str = r#": > args.new; for arg; do printf '%s\0' "$arg" >> args.new; done
+cp /proc/self/environ env.new; mv env.new env; mv args.new args; exec sleep 1000"#;
 
 fn spec(folder: &Path, args: &[String], env: &BTreeMap<String, String>) -> ProcessSpec {
     let mut spec = script("one", folder, TELLS);

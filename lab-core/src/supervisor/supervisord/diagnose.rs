@@ -9,28 +9,10 @@ use super::{
     rpc::{Call, Client},
     xml::Value,
 };
+use crate::Finding;
 
 /// The oldest version whose calls are the ones used here.
 const OLDEST: u64 = 4;
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it is well.
-    pub is_well: bool,
-    /// What was found, and what to do.
-    pub text: String,
-}
-
-impl Finding {
-    fn well(text: String) -> Self {
-        Self { is_well: true, text }
-    }
-
-    fn wrong(text: String) -> Self {
-        Self { is_well: false, text }
-    }
-}
 
 /// Refuses a supervisord that is too old; its version.
 pub(super) fn check_version(client: &Client, version: &Value) -> Result<String, SupervisordError> {
