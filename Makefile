@@ -42,7 +42,7 @@ check: tools ## Formatting, lints, documentation, licences, layering
 
 .PHONY: soak
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
-	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture soak
+	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
 
 .PHONY: clean
 clean: ## Deletes what was built; .tools/ stays

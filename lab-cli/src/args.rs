@@ -188,6 +188,12 @@ pub(crate) enum Command {
         /// The app
         app: AppName,
     },
+    /// Shows which host leads where
+    Routes {
+        /// As a Caddyfile that does the same, to read or to take away
+        #[arg(long)]
+        caddyfile: bool,
+    },
     /// Looks for what is wrong, and says what to do
     Doctor,
     /// Prints a shell's completions

@@ -16,6 +16,7 @@ mod deploy;
 mod deployments;
 mod doctor;
 mod plan;
+mod routes;
 
 /// Does what the command line says.
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
@@ -53,6 +54,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         }
         Command::Open { app } => apps::open(&client()?, &app, output).await,
         Command::Plan { source, root, branch } => plan::plan(&source, root, branch, output).await,
+        Command::Routes { caddyfile: false } => routes::ls(&client()?, output).await,
+        Command::Routes { caddyfile: true } => routes::caddyfile(&client()?, output).await,
         Command::Doctor => doctor::doctor(place, output).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -16,6 +16,8 @@
 //! <data>/pocketbase/<version>/pocketbase one inode per version
 //! <data>/logs/<name>.log, .log.1 …
 //! <data>/run/                            what the native supervisor knows of its processes
+//! <data>/supervisor/                     supervisord's configuration, its programs, its socket
+//! <data>/caddy/                          Caddy's last accepted configuration, its certificates, its sockets
 //! <data>/trash/<time>-<name>/            removed apps, kept for some days
 //! ```
 
@@ -66,6 +68,10 @@ impl DataDir {
         logs => "logs",
         /// The native supervisor's records.
         run => "run",
+        /// supervisord's configuration, programs and socket.
+        supervisor => "supervisor",
+        /// Caddy's configuration, certificates and sockets.
+        caddy => "caddy",
         /// Checkouts while they are built.
         work_root => "work",
         /// Removed apps.

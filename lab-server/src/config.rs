@@ -2,7 +2,15 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use lab_core::{LabSettings, Secret, UrlPolicy, layout::DataDir, pocketbase::wheel::PythonWheel, router::Hostname};
+use lab_core::{
+    LabSettings, Secret, UrlPolicy,
+    layout::DataDir,
+    pocketbase::wheel::PythonWheel,
+    router::{
+        Hostname,
+        caddy::{CaddyLayout, CaddySettings, CaddyTls},
+    },
+};
 
 mod addresses;
 mod arguments;
@@ -210,9 +218,36 @@ impl Config {
         })
     }
 
+    /// Where everything is kept.
+    pub fn data(&self) -> DataDir {
+        DataDir::new(self.data_dir.clone())
+    }
+
+    /// Caddy's settings.
+    pub fn caddy(&self) -> CaddySettings {
+        let Production { layout, tls, https_listen, acme_email, acme_directory, acme_root, .. } = &self.production;
+        let mut settings = CaddySettings::new(self.data().caddy(), self.addresses.public_listen);
+        settings.layout = match layout {
+            Layout::Edge => CaddyLayout::Edge,
+            Layout::Direct => CaddyLayout::Direct,
+        };
+        settings.tls = match tls {
+            Tls::Edge => CaddyTls::Edge,
+            Tls::Acme => {
+                CaddyTls::Acme { email: acme_email.clone(), directory: acme_directory.clone(), root: acme_root.clone() }
+            }
+            Tls::Internal => CaddyTls::Internal,
+        };
+        settings.https = *https_listen;
+        settings.is_https = self.addresses.public.https;
+        settings.trusted_proxies.clone_from(&self.addresses.trusted_proxies);
+        settings.ask = format!("http://127.0.0.1:{}/tls/ask", self.addresses.listen.port());
+        settings
+    }
+
     /// The lab's own settings.
     pub fn lab_settings(&self) -> LabSettings {
-        let mut settings = LabSettings::new(DataDir::new(self.data_dir.clone()), self.domain.clone());
+        let mut settings = LabSettings::new(self.data(), self.domain.clone());
         settings.public = self.addresses.public;
         settings.repositories = self.repositories;
         settings.git_token.clone_from(&self.github_token);

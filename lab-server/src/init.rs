@@ -67,15 +67,6 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
-    /// The settings of one of the programs make no sense.
-    #[error("cannot configure {program}")]
-    Configure {
-        /// Which.
-        program: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> InitError {
@@ -83,13 +74,14 @@ fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> InitError {
 }
 
 /// One program that init keeps running.
-#[derive(Debug)]
 struct Program {
     name: &'static str,
     path: PathBuf,
     args: Vec<OsString>,
     /// Its whole environment.
     env: Vec<(OsString, OsString)>,
+    /// Writes what it starts with. It blocks: this process does nothing else meanwhile.
+    prepare: Box<dyn Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>>>,
     state: State,
     /// How often in a row it ended soon after its start.
     failures: u32,
@@ -102,8 +94,15 @@ enum State {
 }
 
 impl Program {
-    fn new(name: &'static str, path: PathBuf, args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Self {
-        Self { name, path, args, env, state: State::Waiting { until: Instant::now() }, failures: 0 }
+    fn new(
+        name: &'static str,
+        path: PathBuf,
+        args: Vec<OsString>,
+        env: Vec<(OsString, OsString)>,
+        prepare: impl Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'static,
+    ) -> Self {
+        let state = State::Waiting { until: Instant::now() };
+        Self { name, path, args, env, prepare: Box::new(prepare), state, failures: 0 }
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -117,6 +116,12 @@ impl Program {
     fn start_if_due(&mut self) {
         let State::Waiting { until } = self.state else { return };
         if until > Instant::now() {
+            return;
+        }
+        if let Err(error) = (self.prepare)() {
+            let error = lab_core::report(&*error);
+            tracing::error!(program = self.name, error, "cannot be made ready; it is tried again");
+            self.wait_longer();
             return;
         }
         // setpriv (util-linux) lets it be told when this process ends, however that happens

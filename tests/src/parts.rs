@@ -143,6 +143,12 @@ impl Visitor {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// The answer, where there is one.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
     pub async fn get_json(&self, path: &str) -> Value {
         let (status, text) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {text}");
