@@ -1,6 +1,6 @@
 //! Which backends a server uses: the one place that names them.
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use lab_core::{
     Backends, Lab, LabSettings,
@@ -18,7 +18,7 @@ use lab_core::{
     router::{
         RouterConfig, RouterError,
         caddy::CaddyRouter,
-        gateway::{Gateway, GatewaySettings, Scheme},
+        gateway::{Gateway, GatewaySettings, Scheme, Timeouts},
     },
     source::git::{GitSettings, GitSource, SshKey},
     supervisor::{
@@ -29,6 +29,10 @@ use lab_core::{
 };
 
 use crate::config::{Config, PocketBaseFrom, StackKind};
+
+/// How long requests wait for an app that ended by itself: supervisord starts it again after one second, two seconds …, and
+/// does so on ticks of a second.
+const SUPERVISORD_COMEBACK: Duration = Duration::from_secs(10);
 
 /// What a server runs.
 #[derive(Debug)]
@@ -61,7 +65,12 @@ impl Stack {
         building.env.clone_from(&config.tool_env);
         building.detect.pocketbase = config.pocketbase_version.clone();
         let supervisor = Supervisor::open(config.production.stack, &data).await?;
+        let mut timeouts = Timeouts::default();
+        if config.production.stack == StackKind::Production {
+            timeouts.comeback = SUPERVISORD_COMEBACK;
+        }
         let gateway = Gateway::new(GatewaySettings {
+            timeouts,
             scheme: if settings.public.https { Scheme::Https } else { Scheme::Http },
             trusted_proxies: config.addresses.trusted_proxies.clone(),
             ..GatewaySettings::default()

@@ -30,14 +30,22 @@ struct Met {
     cut: AtomicUsize,
 }
 
-/// Visits one app over one connection that is kept, without trying anything again.
-async fn visit(address: SocketAddr, app: String, met: Arc<Met>, stop: Arc<AtomicBool>) {
+/// Visits one app over one connection that is kept, without trying anything again; but for Caddy in the direct layout,
+/// which closes connections with every change, one request on a new one, as browsers do.
+async fn visit(stack: Stack, address: SocketAddr, app: String, met: Arc<Met>, stop: Arc<AtomicBool>) {
     let host = format!("{app}.lab.localhost");
     let mut connection = Connection::connect(address).await;
+    let mut again = false;
     while !stop.load(Ordering::Relaxed) {
         match tokio::time::timeout(Duration::from_secs(20), connection.get(&host, "/")).await {
             Ok(Ok((StatusCode::OK, text))) if text == format!("<html>{app}</html>") => {
                 met.answered.fetch_add(1, Ordering::Relaxed);
+                again = false;
+            }
+            Ok(Err(_)) if stack == Stack::Direct && !again => {
+                again = true;
+                connection = Connection::connect(address).await;
+                continue;
             }
             other => {
                 met.failed.lock().unwrap().push(format!("{app}: {other:?}"));
@@ -49,8 +57,13 @@ async fn visit(address: SocketAddr, app: String, met: Arc<Met>, stop: Arc<Atomic
 }
 
 /// Listens to one app's stream of events.
-async fn listen(server_port: u16, app: String, met: Arc<Met>, stop: Arc<AtomicBool>) {
-    let mut stream = crate::parts::Visitor::new(&app, server_port).stream("/api/realtime").await;
+async fn listen(stack: Stack, server_port: u16, app: String, met: Arc<Met>, stop: Arc<AtomicBool>) {
+    let visitor = crate::parts::Visitor::new(&app, server_port);
+    let mut opened = visitor.try_stream("/api/realtime").await;
+    if stack == Stack::Direct && opened.is_err() {
+        opened = visitor.try_stream("/api/realtime").await;
+    }
+    let mut stream = opened.unwrap();
     while !stop.load(Ordering::Relaxed) {
         match tokio::time::timeout(Duration::from_millis(200), stream.chunk()).await {
             Ok(Ok(Some(_))) | Err(_) => {}
@@ -78,8 +91,8 @@ fn change_others_under_load(stack: Stack, apps: usize, changes: usize) -> (usize
             let app = format!("app-{n}");
             let address = ([127, 0, 0, 1], server.public_port).into();
             [
-                runtime.spawn(visit(address, app.clone(), met.clone(), stop.clone())),
-                runtime.spawn(listen(server.public_port, app, met.clone(), stop.clone())),
+                runtime.spawn(visit(stack, address, app.clone(), met.clone(), stop.clone())),
+                runtime.spawn(listen(stack, server.public_port, app, met.clone(), stop.clone())),
             ]
         })
         .collect();

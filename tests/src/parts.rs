@@ -163,6 +163,11 @@ impl Visitor {
 
     /// The lines of an event stream.
     pub async fn stream(&self, path: &str) -> reqwest::Response {
-        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(5)).send().await.unwrap()
+        self.try_stream(path).await.unwrap()
+    }
+
+    /// The same, where it can be had.
+    pub async fn try_stream(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(5)).send().await
     }
 }

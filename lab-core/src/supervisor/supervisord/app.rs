@@ -1,6 +1,9 @@
 //! One app, as the lab wants it and as it was last seen.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use super::{observed::Seen, rpc::Info};
 use crate::{
@@ -24,6 +27,8 @@ struct Inner {
     wanted: bool,
     seen: Seen,
     state: ProcessState,
+    /// When a call changed something last: what was looked at before that is out of date.
+    changed: Instant,
 }
 
 /// What a look at an app found.
@@ -40,7 +45,8 @@ pub(super) struct Looked {
 
 impl App {
     pub(super) fn new(name: AppName, output: Output, spec: Option<ProcessSpec>, wanted: bool) -> Self {
-        let inner = Inner { spec, wanted, seen: Seen::default(), state: ProcessState::Stopped };
+        let (seen, state) = (Seen::default(), ProcessState::Stopped);
+        let inner = Inner { spec, wanted, seen, state, changed: Instant::now() };
         Self { name, output, calls: tokio::sync::Mutex::default(), inner: Mutex::new(inner) }
     }
 
@@ -69,18 +75,28 @@ impl App {
         let mut inner = self.inner();
         inner.spec = Some(spec);
         inner.wanted = wanted;
+        inner.changed = Instant::now();
     }
 
     /// Notes a start that the lab asked for.
     pub(super) fn started(&self, info: Info) -> ProcessState {
         let (seen, state) = Seen::started(info);
-        self.inner().seen = seen;
+        let mut inner = self.inner();
+        inner.seen = seen;
+        inner.changed = Instant::now();
         state
     }
 
     /// Notes that there is no process, because the lab wanted it so.
     pub(super) fn ended(&self) {
-        self.inner().seen = Seen::default();
+        let mut inner = self.inner();
+        inner.seen = Seen::default();
+        inner.changed = Instant::now();
+    }
+
+    /// Whether a call changed something after that time.
+    pub(super) fn changed_since(&self, time: Instant) -> bool {
+        self.inner().changed > time
     }
 
     /// Takes in what supervisord says; `None`: it has no such program.

@@ -78,9 +78,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut pid: i64) {
                 }
                 if let Some((now_pid, infos)) = looked {
                     pid = now_pid;
-                    take(&shared, infos).await;
-                    // only now: what could not be taken in is looked at again
-                    seen = now;
+                    let is_whole = take(&shared, infos, asked).await;
+                    // what could not be taken in is looked at again
+                    seen = now.filter(|_| is_whole);
                 }
             }
             Some(Err(error)) => {
@@ -92,17 +92,26 @@ pub(super) async fn run(shared: Arc<Shared>, mut pid: i64) {
     }
 }
 
-/// Takes in what supervisord says of every program.
-pub(super) async fn take(shared: &Shared, infos: Vec<Info>) {
+/// Takes in what supervisord said of every program when it was asked at that time; whether nothing was left out.
+pub(super) async fn take(shared: &Shared, infos: Vec<Info>, asked: Instant) -> bool {
+    let mut is_whole = true;
     let mut by_name: HashMap<String, Info> = infos.into_iter().map(|info| (info.name.clone(), info)).collect();
     let log = shared.settings.log_file();
     let exits = blocking(move || last_exits(&log)).await;
     for (name, app) in shared.all() {
         // an app that something is being done to is seen by what does it
-        let Ok(_call) = app.calls.try_lock() else { continue };
+        let Ok(_call) = app.calls.try_lock() else {
+            is_whole = false;
+            continue;
+        };
+        if app.changed_since(asked) {
+            is_whole = false;
+            continue;
+        }
         let exit = exits.get(name.as_str()).copied().unwrap_or(Exit::Unknown);
         take_one(shared, &name, &app, by_name.remove(name.as_str()), exit).await;
     }
+    is_whole
 }
 
 async fn take_one(shared: &Shared, name: &AppName, app: &App, info: Option<Info>, exit: Exit) {

@@ -83,6 +83,7 @@ impl Shared {
             self.apps().insert(name, app);
         }
         // before the processes are looked at: what ends meanwhile is seen as a change
+        let asked = Instant::now();
         let (pid, infos) = poll::look(&self.client).await?;
         for info in &infos {
             if info.name.parse::<AppName>().is_ok_and(|name| self.app(&name).is_some()) {
@@ -91,7 +92,7 @@ impl Shared {
             tracing::warn!(program = info.name, "supervisord has a program that is no app's: it is removed");
             self.drop_program(&info.name).await?;
         }
-        poll::take(self, infos).await;
+        poll::take(self, infos, asked).await;
         Ok(pid)
     }
 
