@@ -24,6 +24,7 @@ is_made() { [[ $($docker image inspect --format '{{index .Config.Labels "lab.sta
 debian=$(wanted DEBIAN)
 make_debian() {
   local archive name changes=()
+  # shellcheck disable=SC2016
   archive=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "bookworm" { print $2; exit }')
   [[ $archive ]] || fail "this machine's apt knows no archive of bookworm: is it Debian 12?"
   timeout 400 debootstrap --variant=minbase bookworm "$work/debian" "$archive" >"$work/log" || fail "debootstrap failed: $(tail "$work/log")"
@@ -31,14 +32,15 @@ make_debian() {
     say "the archive has Debian $(<"$work/debian/etc/debian_version") now, and the Dockerfile names $debian"
   rm -rf "$work"/debian/var/cache/apt/archives/*.deb "$work"/debian/var/lib/apt/lists/* "$work"/debian/usr/share/{doc,man,locale}/*
   # what the machine's own certificates and registries are
-  local file
+  local file files=()
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/apt.conf.d/99* /etc/pip.conf \
     /usr/local/share/ca-certificates /etc/ssl/certs/ca-certificates.crt; do
-    [[ -e $file ]] && cp -a --parents "$file" "$work/debian"
+    [[ ! -e $file ]] || files+=("${file#/}")
   done
+  tar --create --directory / "${files[@]}" | tar --extract --directory "$work/debian"
   for name in SSL_CERT_FILE PIP_CERT PIP_INDEX_URL NODE_EXTRA_CA_CERTS CARGO_HTTP_CAINFO REQUESTS_CA_BUNDLE GOPROXY GOSUMDB \
     npm_config_registry HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
-    [[ ${!name:-} ]] && changes+=(--change "ENV $name=${!name}")
+    [[ ! ${!name:-} ]] || changes+=(--change "ENV $name=${!name}")
   done
   tar --create --numeric-owner --one-file-system --directory "$work/debian" . |
     $docker import "${changes[@]}" --change "LABEL lab.stand-in=$stamp" --change 'CMD ["bash"]' - "$debian" >/dev/null
