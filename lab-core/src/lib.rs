@@ -50,6 +50,7 @@ mod ids;
 mod lab;
 pub mod layout;
 pub mod lifecycle;
+pub mod machine;
 pub mod pocketbase;
 pub mod ports;
 mod procfs;
