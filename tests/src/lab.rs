@@ -11,6 +11,7 @@ mod cli;
 mod deploy;
 mod fakes;
 mod faults;
+mod fly;
 mod kills;
 mod parts;
 mod real;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::parts::{Repository, Visitor, end_processes, folder, pocketbase, processes, root};
 
 /// The folder of the binaries, built by the first who asks.
-fn binaries() -> &'static Path {
+pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
