@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use crate::{parts::root, server::Server};
 
 mod check;
-mod facts;
+pub mod facts;
 mod schema;
 mod span;
 

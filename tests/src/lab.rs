@@ -17,4 +17,5 @@ mod parts;
 mod real;
 mod recovery;
 mod server;
+mod units;
 mod world;
