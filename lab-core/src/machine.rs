@@ -154,8 +154,8 @@ impl Claim {
     /// Gives the directory back, so that another machine need not wait. Only once nothing of this machine uses it: no app
     /// runs here any more.
     pub async fn release(self) -> Result<(), MachineError> {
-        let is_own = self.read().await?.is_some_and(|content| !self.is_foreign(&content));
-        if !is_own {
+        let now = self.read().await?.and_then(|content| file::parse(&content));
+        if now.is_none_or(|record| record.claim != self.record.claim) {
             return Ok(());
         }
         let path = self.path();

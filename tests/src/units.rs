@@ -71,7 +71,7 @@ impl Unit {
             match keys.entry((section.clone(), key.to_owned())) {
                 std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(value.to_owned())),
                 std::collections::btree_map::Entry::Occupied(mut entry) if key == "Environment" => {
-                    *entry.get_mut() += &format!(" {value}");
+                    entry.get_mut().extend([" ", value]);
                 }
                 std::collections::btree_map::Entry::Occupied(_) => return Err(format!("`{key}` stands twice")),
             }

@@ -133,6 +133,9 @@ async fn a_second_process_of_the_same_machine_does_not_end_the_first_ones_claim(
     drop(world.take("a", BOOT).await.expect("claimed as well: the lock file decides"));
     first.renew().await.expect("renewed");
     assert_eq!(world.record().claim, first.record.claim);
+    let second = world.take("a", BOOT).await.expect("claimed");
+    first.release().await.expect("nothing to do");
+    assert_eq!(world.record().claim, second.record.claim, "only its own claim is given back");
 }
 
 #[tokio::test(start_paused = true)]

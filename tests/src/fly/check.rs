@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Fly.io's own limit of `kill_timeout`.
-const MAX_KILL_TIMEOUT: Duration = Duration::from_secs(300);
+const MAX_KILL_TIMEOUT: Duration = Duration::from_mins(5);
 /// PocketBase ends a realtime stream that was idle for so long.
 const REALTIME_IDLE: u32 = 300;
 /// What a start may take, with the wait for another machine's stale claim.
@@ -92,7 +92,7 @@ impl Found {
             ),
         );
         self.unless(deploy.max_unavailable.is_none_or(|count| count > 0.0), "`deploy.max_unavailable`: more than 0");
-        let enough = Span(Duration::from_secs(300));
+        let enough = Span(Duration::from_mins(5));
         self.unless(deploy.wait_timeout.is_none_or(|wait| wait >= enough), "`deploy.wait_timeout`: at least 5m");
     }
 
