@@ -40,6 +40,14 @@ check: tools ## Formatting, lints, documentation, licences, layering
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	@scripts/check-layering.sh
 
+.PHONY: image-test
+image-test: ## Builds the Docker image in a Docker of its own and tries it out: as root, up to 15 minutes and 6 GB
+	@scripts/image-test.sh
+
+.PHONY: image-clean
+image-clean: ## Deletes what image-test keeps between runs
+	rm -rf .tools/image-docker
+
 .PHONY: soak
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak

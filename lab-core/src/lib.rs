@@ -52,6 +52,7 @@ mod ids;
 mod lab;
 pub mod layout;
 pub mod lifecycle;
+pub mod machine;
 pub mod pocketbase;
 pub mod ports;
 pub mod procfs;

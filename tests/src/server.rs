@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The folder of the binaries, built by the first who asks.
-fn binaries() -> &'static Path {
+pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
