@@ -44,6 +44,11 @@ check: tools ## Formatting, lints, documentation, licences, layering
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture soak
 
+.PHONY: bench
+bench: tools ## Measures Lab beside Caddy, nginx and supervisord: ONLY=proxy|routes|restart|memory|deploy QUICK=1
+	@scripts/install-tools.sh bench
+	cargo bench --locked -p lab-tests --bench bench -- $(if $(QUICK),--quick) $(ONLY)
+
 .PHONY: clean
 clean: ## Deletes what was built; .tools/ stays
 	cargo clean

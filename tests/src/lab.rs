@@ -7,6 +7,8 @@
 )]
 
 mod api;
+#[path = "../benches/bench/results.rs"]
+mod bench_results;
 mod cli;
 mod deploy;
 mod fakes;

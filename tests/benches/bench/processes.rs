@@ -1,0 +1,120 @@
+//! The processes that are measured. Each ends with its guard, whatever it started with it.
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::Outcome;
+
+/// A running program. Dropped, it and its descendants are killed, by their ids.
+#[derive(Debug)]
+pub struct Program(Child);
+
+impl Program {
+    /// Starts a program whose output goes to a file.
+    pub fn start(command: &mut Command, log: &Path) -> Outcome<Self> {
+        let log = std::fs::File::create(log)?;
+        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
+        Ok(Self(child.map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The CPU time that it and its descendants used so far.
+    pub fn cpu(&self) -> Duration {
+        family(self.pid()).into_iter().filter_map(|pid| stat(pid)).map(|stat| stat.cpu).sum()
+    }
+
+    /// Waits until something listens on the loopback port.
+    pub fn listens_on(&mut self, port: u16) -> Outcome<()> {
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = self.0.try_wait()? {
+                return Err(format!("it ended with {status} before it listened on {port}").into());
+            }
+            if begun.elapsed() > Duration::from_secs(20) {
+                return Err(format!("nothing listens on {port}").into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // stopped first, so that it starts no more while its descendants are looked up
+        signal(self.pid(), Signal::SIGSTOP);
+        for pid in family(self.pid()) {
+            signal(pid, Signal::SIGKILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal to one process, which may be gone.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// What `/proc/<pid>/stat` says of a process that is there.
+#[derive(Debug)]
+struct Stat {
+    parent: u32,
+    is_zombie: bool,
+    cpu: Duration,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let mut text = String::new();
+    std::fs::File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut text).ok()?;
+    // the name before may hold spaces and brackets; proc(5) counts state as field 3
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // USER_HZ is 100 wherever Linux runs Lab
+    let cpu = Duration::from_millis(ticks * 10);
+    Some(Stat { parent: fields.get(1)?.parse().ok()?, is_zombie: *fields.first()? == "Z", cpu })
+}
+
+/// Whether a process runs.
+pub fn runs(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.is_zombie)
+}
+
+/// A process and its descendants.
+fn family(root: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, stat(pid)?.parent)))
+        .collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found
+}
+
+/// The resident memory of one process, in bytes.
+pub fn resident(pid: u32) -> Outcome<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
+}
