@@ -9,6 +9,8 @@
 mod api;
 #[path = "../benches/bench/results.rs"]
 mod bench_results;
+#[path = "../benches/bench/wrk.rs"]
+mod bench_wrk;
 mod cli;
 mod deploy;
 mod fakes;

@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,6 +13,20 @@ use nix::{
 };
 
 use super::Outcome;
+use crate::parts::root;
+
+/// A program in `.tools/`, which `scripts/install-tools.sh` brings.
+pub fn tool(path: &str) -> Outcome<PathBuf> {
+    let path = root().join(".tools").join(path);
+    if path.is_file() { Ok(path) } else { Err(format!("{} is missing: run `make bench`", path.display()).into()) }
+}
+
+/// What a program says when it is asked for its version.
+pub fn version(command: &mut Command) -> Outcome<String> {
+    let output = command.output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+}
 
 /// A running program. Dropped, it and its descendants are killed, by their ids.
 #[derive(Debug)]
@@ -34,6 +48,11 @@ impl Program {
     /// The CPU time that it and its descendants used so far.
     pub fn cpu(&self) -> Duration {
         family(self.pid()).into_iter().filter_map(|pid| stat(pid)).map(|stat| stat.cpu).sum()
+    }
+
+    /// The processes that it started and that are there.
+    pub fn descendants(&self) -> Vec<u32> {
+        family(self.pid()).split_off(1)
     }
 
     /// Waits until something listens on the loopback port.
@@ -95,7 +114,7 @@ pub fn runs(pid: u32) -> bool {
 }
 
 /// A process and its descendants.
-fn family(root: u32) -> Vec<u32> {
+pub fn family(root: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -117,4 +136,9 @@ pub fn resident(pid: u32) -> Outcome<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024)
+}
+
+/// The name of a process that is there, at most 15 bytes of it.
+pub fn name(pid: u32) -> Option<String> {
+    Some(std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }

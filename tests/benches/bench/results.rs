@@ -39,8 +39,7 @@ impl Line {
     /// A line that compares Lab with the best of the peers named in `against`. Those that were not measured count as
     /// absent; a line without any of them does not meet its target.
     pub fn new(name: &str, unit: &'static str, better: Better, lab: f64, peers: Vec<(String, f64)>) -> Self {
-        let mut line =
-            Self { name: name.to_owned(), unit, lab, peers, ratio: 0.0, target: 1.0, against: Vec::new() };
+        let mut line = Self { name: name.to_owned(), unit, lab, peers, ratio: 0.0, target: 1.0, against: Vec::new() };
         let all: Vec<String> = line.peers.iter().map(|(name, _)| name.clone()).collect();
         line.compare(better, &all);
         line
@@ -124,9 +123,11 @@ impl Results {
 
     /// A Markdown table.
     pub fn table(&self) -> String {
-        let mut text = "| What | Unit | Lab | Others | Ratio | Target | Met |\n|---|---|--:|---|--:|--:|---|\n".to_owned();
+        let mut text =
+            "| What | Unit | Lab | Others | Ratio | Target | Met |\n|---|---|--:|---|--:|--:|---|\n".to_owned();
         for line in &self.lines {
-            let peers: Vec<String> = line.peers.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
+            let peers: Vec<String> =
+                line.peers.iter().map(|(name, value)| format!("{name} {}", number(*value))).collect();
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {}× {} | {} | {} |",
@@ -257,7 +258,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, text) in [(0.0, "0"), (0.01234, "0.0123"), (1.234_56, "1.23"), (57_123.4, "57120"), (12.34, "12.3")] {
+        for (value, text) in [(0.0, "0"), (0.01234, "0.0123"), (1.234_56, "1.23"), (57_123.4, "57120"), (12.34, "12.3")]
+        {
             assert_eq!(number(value), text);
         }
     }
