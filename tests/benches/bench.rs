@@ -8,6 +8,7 @@
     missing_docs,
     unreachable_pub,
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     reason = "shares files with the tests, which fail by panicking and use more of them"
 )]
@@ -49,8 +50,8 @@ mod bench {
             "proxy" => proxy::run(is_quick).await,
             "routes" => routes::run(is_quick).await,
             "restart" => restart::run(is_quick).await,
-            "memory" => memory::run(is_quick).await,
-            "deploy" => deploy::run(is_quick).await,
+            "memory" => tokio::task::block_in_place(|| memory::run(is_quick)),
+            "deploy" => tokio::task::block_in_place(|| deploy::run(is_quick)),
             _ => Err(format!("there is no benchmark `{name}`, only {}", NAMES.join(", ")).into()),
         }
     }

@@ -13,21 +13,9 @@ const LONGEST: f64 = 150.0;
 /// The steps that any way of deploying has: clone, build, boot.
 const WORK: [&str; 4] = ["fetch", "build", "start", "health"];
 
-pub async fn run(is_quick: bool) -> Outcome<Results> {
+pub fn run(is_quick: bool) -> Outcome<Results> {
     let rounds: u32 = if is_quick { 2 } else { 10 };
-    let (first, again) = tokio::task::block_in_place(|| -> Outcome<_> {
-        let repository = Repository::of_example("guestbook");
-        let server = Server::start();
-        let (mut first, mut again) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
-            first.push(deploy(&server, &format!("app-{round}"), &repository)?);
-        }
-        for round in 0..rounds {
-            repository.push(&[("pb_public/round.txt", &round.to_string())]);
-            again.push(deploy(&server, "app-0", &repository)?);
-        }
-        Ok((first, again))
-    })?;
+    let (first, again) = measure(rounds)?;
     let mut results = Results::default();
     results.notes.push(format!(
         "deploy: the median of {rounds} runs of `lab deploy` of the guestbook, from the start of the command to its end, \
@@ -42,6 +30,21 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
         results.lines.push(Line::at_most(&name, "ms", part(|deployed| deployed.overhead), LONGEST, work));
     }
     Ok(results)
+}
+
+/// Deployments of new apps, and of one app again and again.
+fn measure(rounds: u32) -> Outcome<(Vec<Measured>, Vec<Measured>)> {
+    let repository = Repository::of_example("guestbook");
+    let server = Server::start();
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        first.push(deploy(&server, &format!("app-{round}"), &repository)?);
+    }
+    for round in 0..rounds {
+        repository.push(&[("pb_public/round.txt", &round.to_string())]);
+        again.push(deploy(&server, "app-0", &repository)?);
+    }
+    Ok((first, again))
 }
 
 /// One deployment, in milliseconds.

@@ -47,7 +47,7 @@ impl Program {
 
     /// The CPU time that it and its descendants used so far.
     pub fn cpu(&self) -> Duration {
-        family(self.pid()).into_iter().filter_map(|pid| stat(pid)).map(|stat| stat.cpu).sum()
+        family(self.pid()).into_iter().filter_map(stat).map(|stat| stat.cpu).sum()
     }
 
     /// The processes that it started and that are there.

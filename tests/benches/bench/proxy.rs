@@ -93,7 +93,7 @@ impl Proxy {
     async fn measure(&mut self, connections: u32, seconds: u32) -> Outcome<()> {
         let before = self.cpu();
         let load = load(self.port, connections, seconds).await.map_err(|e| format!("{}: {e}", self.name))?;
-        let cpu = (self.cpu() - before).as_secs_f64() * 1e6 / load.requests;
+        let cpu = self.cpu().saturating_sub(before).as_secs_f64() * 1e6 / load.requests;
         let best = &mut self.best;
         *best = Best {
             per_second: best.per_second.max(load.per_second),

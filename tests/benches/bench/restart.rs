@@ -61,25 +61,25 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     let beyond = |whole: f64| (whole - boot).max(RESOLUTION);
     let values = vec![("boot alone".to_owned(), boot), ("supervisord".to_owned(), peer)];
     let overhead = || vec![("supervisord".to_owned(), beyond(peer))];
-    let mut results = Results::default();
-    results.lines = vec![
+    let supervisord = &["supervisord"];
+    let lines = vec![
         Line::new("restart: kill -9 until healthy", "ms", Better::Lower, lab, values).against(
             Better::Lower,
-            &["supervisord"],
+            supervisord,
             1.0,
         ),
         Line::at_most("restart: beyond the app's own boot", "ms", beyond(lab), BEYOND, overhead()),
         Line::new("restart: beyond the app's own boot, supervisord", "ms", Better::Lower, beyond(lab), overhead())
-            .against(Better::Lower, &["supervisord"], TIMES),
+            .against(Better::Lower, supervisord, TIMES),
     ];
-    results.notes.push(format!(
+    let note = format!(
         "restart: the median of {rounds} times `kill -9` of PocketBase with data, until `/api/health` is 200, asked every \
          millisecond. `boot alone` is the same program started by hand after a `kill -9`; what is beyond it is what the \
          supervisor adds, {RESOLUTION} ms at least, which is what asking can tell apart. {} with its defaults and \
          `autorestart=true`.",
         supervisord::version()?
-    ));
-    Ok(results)
+    );
+    Ok(Results { lines, notes: vec![note] })
 }
 
 /// Ends the apps, which outlive their native supervisor.

@@ -61,11 +61,11 @@ async fn gateway(size: u16, changes: u16) -> Outcome<f64> {
         table.insert(host(n).parse::<Hostname>()?, to(20_000 + n)?);
     }
     gateway.apply(table.clone()).await?;
-    let changed: Hostname = host(0).parse()?;
+    let first: Hostname = host(0).parse()?;
     let mut took = Vec::new();
     for n in 0..changes {
         let mut next = table.clone();
-        next.insert(changed.clone(), to(1000 + n)?);
+        next.insert(first.clone(), to(1000 + n)?);
         took.push(time(gateway.apply(next)).await?);
     }
     Ok(millis(median(&mut took)))

@@ -9,7 +9,7 @@ use crate::bench::{
 
 /// Starts webcentral on a port (of every address: it knows no other way) that leads [`HOST`] to an upstream.
 pub fn start_proxy(port: u16, upstream: u16, folder: &Path) -> Outcome<Program> {
-    let program = tool("webcentral/bin/webcentral")?;
+    let program = tool("webcentral/2.4.15/bin/webcentral")?;
     let home = folder.join("webcentral");
     let project = home.join("projects").join(HOST);
     std::fs::create_dir_all(&project)?;
