@@ -27,7 +27,8 @@ pub struct Line {
     pub lab: f64,
     /// The others' values, by name; a fixed limit is one of them.
     pub peers: Vec<(String, f64)>,
-    /// How many times better Lab is than the best of the peers that it is compared with: below 1 it is worse.
+    /// How many times better Lab is than the best of the peers that it is compared with: below 1 it is worse. It is rounded
+    /// before it is judged, so that whoever reads `results.json` comes to the same verdict.
     pub ratio: f64,
     /// The ratio that is wanted.
     pub target: f64,
@@ -65,7 +66,7 @@ impl Line {
             Better::Lower => peer / self.lab,
         });
         // the best peer is the one that Lab is the least ahead of
-        self.ratio = ratios.reduce(f64::min).filter(|ratio| ratio.is_finite()).unwrap_or(0.0);
+        self.ratio = ratios.reduce(f64::min).filter(|ratio| ratio.is_finite()).map_or(0.0, rounded);
         self.against = names.to_vec();
     }
 
@@ -94,9 +95,8 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.3e}").parse().unwrap_or(value)
 }
 
-/// A number for people: three digits or all of a whole number.
+/// A number for people: three digits, or all of a whole number.
 fn number(value: f64) -> String {
-    let value = rounded(value);
     match value.abs() {
         0.0 => "0".to_owned(),
         size if size >= 100.0 => format!("{value:.0}"),
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, text) in [(0.0, "0"), (0.01234, "0.0123"), (1.234_56, "1.23"), (57_123.4, "57120"), (12.34, "12.3")]
+        for (value, text) in [(0.0, "0"), (0.01234, "0.0123"), (1.234_56, "1.23"), (57_123.4, "57123"), (12.34, "12.3")]
         {
             assert_eq!(number(value), text);
         }
