@@ -30,19 +30,23 @@ pub fn version(command: &mut Command) -> Outcome<String> {
 
 /// A running program. Dropped, it and its descendants are killed, by their ids.
 #[derive(Debug)]
-pub struct Program(Child);
+pub struct Program {
+    child: Child,
+    log: PathBuf,
+}
 
 impl Program {
     /// Starts a program whose output goes to a file.
     pub fn start(command: &mut Command, log: &Path) -> Outcome<Self> {
-        let log = std::fs::File::create(log)?;
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
-        Ok(Self(child.map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?))
+        let file = std::fs::File::create(log)?;
+        let child = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).spawn();
+        let child = child.map_err(|e| format!("cannot start {}: {e}", command.get_program().display()))?;
+        Ok(Self { child, log: log.to_owned() })
     }
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// The CPU time that it and its descendants used so far.
@@ -59,8 +63,9 @@ impl Program {
     pub fn listens_on(&mut self, port: u16) -> Outcome<()> {
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = self.0.try_wait()? {
-                return Err(format!("it ended with {status} before it listened on {port}").into());
+            if let Some(status) = self.child.try_wait()? {
+                let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+                return Err(format!("{status} before it listened on {port}: {log}").into());
             }
             if begun.elapsed() > Duration::from_secs(20) {
                 return Err(format!("nothing listens on {port}").into());
@@ -78,7 +83,7 @@ impl Drop for Program {
         for pid in family(self.pid()) {
             signal(pid, Signal::SIGKILL);
         }
-        let _ = self.0.wait();
+        let _ = self.child.wait();
     }
 }
 

@@ -114,12 +114,13 @@ fn lines(proxies: &[Proxy], connections: u32) -> Vec<Line> {
             .filter(|(_, value)| *value > 0.0)
             .collect();
         let lab = values.iter().position(|(name, _)| name == "lab").map_or(f64::NAN, |at| values.remove(at).1);
-        Line::new(&format!("proxy: {what}, {connections} connections"), unit, better, lab, values)
+        let plural = if connections == 1 { "" } else { "s" };
+        Line::new(&format!("proxy: {what}, {connections} connection{plural}"), unit, better, lab, values)
     };
-    let throughput = || line("throughput", "requests/s", Better::Higher, |best| best.per_second);
-    let mut lines = vec![throughput().against(Better::Higher, &AGAINST, 1.0)];
+    let throughput = |what| line(what, "requests/s", Better::Higher, |best| best.per_second);
+    let mut lines = vec![throughput("throughput").against(Better::Higher, &AGAINST, 1.0)];
     if connections == 32 {
-        lines.push(throughput().against(Better::Higher, &["caddy"], 5.0));
+        lines.push(throughput("throughput beside Caddy").against(Better::Higher, &["caddy"], 5.0));
     }
     for (what, unit, value) in [
         ("CPU per request", "µs", (|best| best.cpu) as fn(&Best) -> f64),

@@ -38,7 +38,7 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
         let lab = gateway(size, changes).await?;
         let (one, whole) = (by_id(&caddy, size, caddy_changes).await?, by_load(&caddy, size, caddy_changes).await?);
         let peers = vec![("caddy".to_owned(), one), ("caddy load".to_owned(), whole)];
-        let name = format!("routes: one change with {size} routes");
+        let name = format!("routes: one change, {size} in the table");
         results.lines.push(Line::at_most(&name, "ms", lab, LONGEST, peers));
         first.get_or_insert(lab);
         if size == 5000 {

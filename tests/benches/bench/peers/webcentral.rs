@@ -23,8 +23,8 @@ pub fn start_proxy(port: u16, upstream: u16, folder: &Path) -> Outcome<Program> 
         .args(["--firejail", "false"])
         .arg("--projects")
         .arg(home.join("projects"))
-        .arg("--config")
-        .arg(home.join("config"))
+        .arg("--data-dir")
+        .arg(home.join("data"))
         .env("HOME", &home);
     let mut webcentral = Program::start(&mut command, &folder.join("webcentral.log"))?;
     webcentral.listens_on(port)?;
