@@ -16,6 +16,7 @@
 use std::{fs, process::ExitCode, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 #[path = "../src/parts.rs"]
 mod parts;
@@ -37,6 +38,8 @@ mod bench {
 
     use std::time::Duration;
 
+    use tokio_util::sync::CancellationToken;
+
     /// What a benchmark may fail with: it is told and ends the run.
     pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -45,15 +48,21 @@ mod bench {
 
     pub const NAMES: [&str; 5] = ["proxy", "routes", "restart", "memory", "deploy"];
 
-    pub async fn run(name: &str, is_quick: bool) -> Outcome<results::Results> {
+    /// Runs one benchmark. Those that block look at `stopping`; the others are dropped.
+    pub async fn run(name: &str, is_quick: bool, stopping: &CancellationToken) -> Outcome<results::Results> {
         match name {
             "proxy" => proxy::run(is_quick).await,
             "routes" => routes::run(is_quick).await,
             "restart" => restart::run(is_quick).await,
-            "memory" => tokio::task::block_in_place(|| memory::run(is_quick)),
-            "deploy" => tokio::task::block_in_place(|| deploy::run(is_quick)),
+            "memory" => tokio::task::block_in_place(|| memory::run(is_quick, stopping)),
+            "deploy" => tokio::task::block_in_place(|| deploy::run(is_quick, stopping)),
             _ => Err(format!("there is no benchmark `{name}`, only {}", NAMES.join(", ")).into()),
         }
+    }
+
+    /// Between two things that block.
+    pub fn go_on(stopping: &CancellationToken) -> Outcome<()> {
+        if stopping.is_cancelled() { Err("interrupted".into()) } else { Ok(()) }
     }
 
     pub fn median(values: &mut [Duration]) -> Duration {
@@ -78,7 +87,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("serve") => one_thread(bench::itself::serve(&arguments)),
         Some("gateway") => many_threads(bench::itself::gateway(&arguments[1..])),
-        _ => many_threads(until_signal(measure(&arguments))),
+        _ => many_threads(until_signal(|stopping| measure(&arguments, stopping))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,17 +106,22 @@ fn many_threads(work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
-/// Ctrl-C ends what was started, as every other way out does: by dropping it.
-async fn until_signal(work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
+/// Ctrl-C ends what was started, as every other way out does: by dropping it. What blocks looks at the token.
+async fn until_signal<W: Future<Output = Outcome<()>>>(work: impl FnOnce(CancellationToken) -> W) -> Outcome<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        outcome = work => outcome,
-        _ = interrupt.recv() => Err("interrupted".into()),
-        _ = terminate.recv() => Err("terminated".into()),
-    }
+    let stopping = CancellationToken::new();
+    let cancel = stopping.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancel.cancel();
+    });
+    stopping.run_until_cancelled(work(stopping.clone())).await.unwrap_or_else(|| Err("interrupted".into()))
 }
 
-async fn measure(arguments: &[String]) -> Outcome<()> {
+async fn measure(arguments: &[String], stopping: CancellationToken) -> Outcome<()> {
     let is_quick = arguments.iter().any(|word| word == "--quick");
     // cargo adds `--bench`
     let only = arguments.iter().find(|word| !word.starts_with("--"));
@@ -116,7 +130,7 @@ async fn measure(arguments: &[String]) -> Outcome<()> {
     let mut results = Results::default();
     for name in names {
         eprintln!("bench: {name} …");
-        let part = bench::run(name, is_quick).await.map_err(|e| format!("{name}: {e}"))?;
+        let part = bench::run(name, is_quick, &stopping).await.map_err(|e| format!("{name}: {e}"))?;
         results.lines.extend(part.lines);
         results.notes.extend(part.notes);
         // what the last one left in caches and on disks is not the next one's

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
-    Outcome, median_of,
+    Outcome, go_on, median_of,
     results::{Line, Results},
 };
 use crate::{parts::Repository, server::Server};
@@ -13,9 +15,9 @@ const LONGEST: f64 = 150.0;
 /// The steps that any way of deploying has: clone, build, boot.
 const WORK: [&str; 4] = ["fetch", "build", "start", "health"];
 
-pub fn run(is_quick: bool) -> Outcome<Results> {
+pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
     let rounds: u32 = if is_quick { 2 } else { 10 };
-    let (first, again) = measure(rounds)?;
+    let (first, again) = measure(rounds, stopping)?;
     let mut results = Results::default();
     results.notes.push(format!(
         "deploy: the median of {rounds} runs of `lab deploy` of the guestbook, from the start of the command to its end, \
@@ -33,14 +35,16 @@ pub fn run(is_quick: bool) -> Outcome<Results> {
 }
 
 /// Deployments of new apps, and of one app again and again.
-fn measure(rounds: u32) -> Outcome<(Vec<Measured>, Vec<Measured>)> {
+fn measure(rounds: u32, stopping: &CancellationToken) -> Outcome<(Vec<Measured>, Vec<Measured>)> {
     let repository = Repository::of_example("guestbook");
     let server = Server::start();
     let (mut first, mut again) = (Vec::new(), Vec::new());
     for round in 0..rounds {
+        go_on(stopping)?;
         first.push(deploy(&server, &format!("app-{round}"), &repository)?);
     }
     for round in 0..rounds {
+        go_on(stopping)?;
         repository.push(&[("pb_public/round.txt", &round.to_string())]);
         again.push(deploy(&server, "app-0", &repository)?);
     }

@@ -9,9 +9,10 @@ use std::{
 
 use lab_core::testing::ports::{LEASE, leased_ranges};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outcome, itself,
+    Outcome, go_on, itself,
     processes::{family, name, resident},
     results::{Line, Results},
 };
@@ -22,9 +23,9 @@ const WITHOUT_APPS: f64 = 30.0;
 /// The most that each app may add, in MiB.
 const PER_APP: f64 = 10.0 / 1024.0;
 
-pub fn run(is_quick: bool) -> Outcome<Results> {
+pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
     let apps: u16 = if is_quick { 100 } else { 1000 };
-    let measured = measure(apps)?;
+    let measured = measure(apps, stopping)?;
     let mut results = Results::default();
     for (what, bytes, limit) in [
         ("0 apps".to_owned(), measured.without, WITHOUT_APPS),
@@ -50,7 +51,7 @@ struct Measured {
     running: u64,
 }
 
-fn measure(apps: u16) -> Outcome<Measured> {
+fn measure(apps: u16, stopping: &CancellationToken) -> Outcome<Measured> {
     let (ports, _lease) = leased_ranges(apps.div_ceil(LEASE) + 1);
     let range = format!("{}-{}", ports.start(), ports.end());
     let mut server = Server::start_with(&[("LAB_PORTS", &range)]);
@@ -62,7 +63,7 @@ fn measure(apps: u16) -> Outcome<Measured> {
         server.terminate();
         populate(&server.data(), ports.clone().zip(0..apps), desired)?;
         server.up();
-        wait_for(&server, apps, desired)?;
+        wait_for(&server, apps, desired, stopping)?;
         settled(&server)
     };
     let stopped = taken("stopped")?;
@@ -111,9 +112,10 @@ fn read(path: &Path) -> Outcome<Value> {
     Ok(serde_json::from_slice(&text)?)
 }
 
-fn wait_for(server: &Server, apps: u16, status: &str) -> Outcome<()> {
+fn wait_for(server: &Server, apps: u16, status: &str, stopping: &CancellationToken) -> Outcome<()> {
     let begun = Instant::now();
     loop {
+        go_on(stopping)?;
         let list = server.lab_json(&["ls"]);
         let there = list.as_array().into_iter().flatten();
         let there = there.filter(|app| app["name"] != "pattern" && is(app, status)).count();
