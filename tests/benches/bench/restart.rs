@@ -33,6 +33,9 @@ const BEYOND: f64 = 10.0;
 const TIMES: f64 = 20.0;
 /// What asking every millisecond can tell apart.
 const RESOLUTION: f64 = 1.0;
+/// After this an app has written what its start writes: a process that is killed while it waits for the disk stays until
+/// then, which is nobody's overhead.
+const SETTLED: Duration = Duration::from_millis(500);
 /// After this an app counts as started with supervisord (`startsecs`), which looks at it once a second.
 const STARTED: Duration = Duration::from_millis(2100);
 
@@ -161,7 +164,9 @@ impl App {
         command.args(&self.spec.args).env_clear().envs(&self.spec.env).current_dir(&self.spec.directory);
         let _killed_when_dropped = Program::start(&mut command, &folder.join("alone.log"))?;
         self.healthy().await?;
-        Ok(begun.elapsed())
+        let took = begun.elapsed();
+        sleep(SETTLED).await;
+        Ok(took)
     }
 
     async fn kill_under_native(&self, supervisor: &NativeSupervisor) -> Outcome<Duration> {
@@ -169,6 +174,7 @@ impl App {
         supervisor.stop(&self.spec.app).await?;
         supervisor.start(self.spec.clone()).await?;
         self.healthy().await?;
+        sleep(SETTLED).await;
         match supervisor.state(&self.spec.app).await? {
             Some(ProcessState::Running { pid, .. }) => self.kill(pid).await,
             other => Err(format!("it does not run: {other:?}").into()),
