@@ -49,6 +49,13 @@ impl Program {
         self.child.id()
     }
 
+    /// Kills it, not its descendants, and waits until it is gone.
+    pub fn kill(&mut self) -> Outcome<()> {
+        signal(self.pid(), Signal::SIGKILL);
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// The CPU time that it and its descendants used so far.
     pub fn cpu(&self) -> Duration {
         family(self.pid()).into_iter().filter_map(stat).map(|stat| stat.cpu).sum()
