@@ -9,7 +9,7 @@ use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
 };
-use lab_core::{AppName, DeploymentId, GitRef};
+use lab_core::{AppName, DeploymentId, GitRef, ReleaseId};
 
 /// Deploys and looks after PocketBase apps on a lab server.
 ///
@@ -117,6 +117,21 @@ pub(crate) enum Command {
     Deployments {
         /// The app
         app: AppName,
+    },
+    /// Lists an app's releases: what it can be rolled back to
+    Releases {
+        /// The app
+        app: AppName,
+    },
+    /// Lets an earlier release serve again, without building it; the app's data stays as it is
+    Rollback {
+        /// The app
+        app: AppName,
+        /// The release; none: the one before the one that serves
+        release: Option<ReleaseId>,
+        /// Does not wait for the end
+        #[arg(long)]
+        detach: bool,
     },
     /// Shows the log of a deployment, of the last one unless an id is given
     Log {

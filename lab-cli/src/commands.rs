@@ -29,6 +29,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
     match arguments.command {
         Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
         Command::Deployments { app } => deployments::ls(&client()?, &app, output).await,
+        Command::Releases { app } => deployments::releases(&client()?, &app, output).await,
+        Command::Rollback { app, release, detach } => deploy::rollback(&client()?, &app, release, detach, output).await,
         Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
         Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,
         Command::Ls => apps::ls(&client()?, output).await,

@@ -7,4 +7,4 @@ mod record;
 pub(crate) mod store;
 
 pub use event::{DeployEvent, DeployEventKind, DeployStep};
-pub use record::{DeployState, Deployment, Problem, StepRecord};
+pub use record::{DeployAction, DeployState, Deployment, Problem, StepRecord};

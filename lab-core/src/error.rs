@@ -7,8 +7,16 @@
 use std::io::ErrorKind as ErrorClass;
 
 use crate::{
-    app::AppName, builder::BuildError, git_url::InvalidGitUrl, health::HealthError, ids::DeploymentId,
-    ports::PortError, registry::RegistryError, router::RouterError, source::SourceError, supervisor::SupervisorError,
+    app::AppName,
+    builder::BuildError,
+    git_url::InvalidGitUrl,
+    health::HealthError,
+    ids::{DeploymentId, ReleaseId},
+    ports::PortError,
+    registry::RegistryError,
+    router::RouterError,
+    source::SourceError,
+    supervisor::SupervisorError,
 };
 
 /// What a caller can do about an [`Error`].
@@ -46,6 +54,25 @@ pub enum Error {
         /// What was asked for.
         id: DeploymentId,
     },
+    /// The app has no such release.
+    #[error("`{app}` has no release `{id}`; `lab releases {app}` shows those there are")]
+    NoSuchRelease {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: ReleaseId,
+    },
+    /// The release that was asked for serves already.
+    #[error("`{app}` runs release `{id}` already")]
+    ReleaseServes {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: ReleaseId,
+    },
+    /// There is no release before the one that serves.
+    #[error("`{0}` has no release before the one that serves; `lab releases {0}` shows those there are")]
+    NothingBefore(AppName),
     /// A deploy of a known app from another repository.
     #[error(
         "`{app}` is deployed from `{current}`, not from `{requested}`; choose another name, or remove the app first"
@@ -191,6 +218,9 @@ impl Error {
         match self {
             Self::NoSuchApp(_) | Self::Registry(RegistryError::NotFound(_)) => (K::NotFound, "app_not_found"),
             Self::NoSuchDeployment { .. } => (K::NotFound, "deployment_not_found"),
+            Self::NoSuchRelease { .. } => (K::NotFound, "release_not_found"),
+            Self::ReleaseServes { .. } => (K::Conflict, "release_serves"),
+            Self::NothingBefore(_) => (K::Conflict, "no_release_before"),
             Self::RepositoryDiffers { .. } => (K::Conflict, "repository_differs"),
             Self::RepositoryMissing(_) => (K::Invalid, "repository_missing"),
             Self::Busy { .. } => (K::Busy, "app_busy"),

@@ -11,20 +11,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    App, AppName, DeploymentId, Error, Transport, UrlPolicy,
+    App, AppName, DeploymentId, Error, ReleaseId, Transport, UrlPolicy,
     blocking::blocking,
-    deploy::{DeployEvent, Deployment, journal, journal::Journal, store},
+    deploy::{DeployAction, DeployEvent, Deployment, journal, journal::Journal, store},
     durable::{self, LockError, LockFile},
     git_url::InvalidGitUrl,
     layout::AppDirs,
     reconcile,
     registry::RegistryError,
+    release::{Release, ReleaseView},
     supervisor::{LogLine, SupervisorError},
 };
 
 pub(crate) mod activity;
 mod apps;
 mod begin;
+mod hold;
 mod routes;
 mod superuser;
 mod types;
@@ -55,6 +57,8 @@ struct Inner {
     /// The apps whose health is waited for after a restart by the supervisor. Never held across an await.
     health_checks: Mutex<HashSet<AppName>>,
     build_places: Arc<Semaphore>,
+    /// The apps whose requests wait while their process is exchanged. Never held across an await.
+    held: Mutex<HashSet<AppName>>,
     /// Held from reading the records until the router took the table made of them.
     routes_gate: tokio::sync::Mutex<()>,
     events: broadcast::Sender<LabEvent>,
@@ -86,6 +90,7 @@ impl Lab {
             activities: Arc::default(),
             journals: Mutex::default(),
             health_checks: Mutex::default(),
+            held: Mutex::default(),
             build_places: Arc::new(Semaphore::new(settings.parallel_builds.max(1))),
             routes_gate: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENT_BACKLOG),
@@ -126,6 +131,31 @@ impl Lab {
         }
         let lab = self.clone();
         self.to_its_end(async move { lab.begin_deploy(request).await }).await
+    }
+
+    /// Begins to let an earlier release serve again: the given one, or the one before the one that serves. Nothing is built.
+    /// It is a deployment like any other; its data stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRelease`], [`Error::ReleaseServes`], [`Error::NothingBefore`], [`Error::NothingToRun`] for an app that
+    /// never ran, [`Error::Busy`].
+    pub async fn rollback(&self, app: &AppName, release: Option<ReleaseId>) -> Result<DeployStarted, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move { lab.begin_rollback(name, release).await }).await
+    }
+
+    /// The releases that are kept, newest first: those that served, and the one that does.
+    pub async fn releases(&self, app: &AppName) -> Result<Vec<ReleaseView>, Error> {
+        let serving = self.record(app).await?.release;
+        let making = match self.activity(app) {
+            Some(Doing::Deploying(id)) => self.live_record(id).filter(|record| record.action == DeployAction::Deploy),
+            _ => None,
+        };
+        let dirs = self.dirs(app);
+        let kept = blocking(move || Release::list(&dirs)).await?.into_iter();
+        // what is being made is no release yet
+        let kept = kept.filter(|release| making.as_ref().is_none_or(|making| making.release != release.id));
+        Ok(kept.map(|release| ReleaseView { serves: serving == Some(release.id), release }).collect())
     }
 
     /// Cancels a deployment and waits until it ended; one that has ended is returned as it is.
@@ -335,6 +365,10 @@ impl Lab {
 
     fn live_record(&self, id: DeploymentId) -> Option<Deployment> {
         self.journals().get(&id).map(|journal| journal.record())
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<AppName>> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn health_checks(&self) -> MutexGuard<'_, HashSet<AppName>> {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, AppName, Error, Lab, LabEvent, Port, ReleaseId,
     blocking::blocking,
-    deploy::{DeployState, Deployment, store},
+    deploy::{DeployAction, DeployState, Deployment, store},
     durable,
     lab::activity::{Activity, Doing},
     layout::{AppDirs, DataDir},
@@ -174,7 +174,7 @@ fn delete_leftovers(
         Ok::<(), Error>(())
     };
     delete(&data.work(ended.id), "its checkout")?;
-    if serves != Some(ended.release) {
+    if serves != Some(ended.release) && ended.action == DeployAction::Deploy {
         delete(&dirs.release(ended.release), "its release")?;
     }
     if serves.is_none() && ended.fresh_data {
@@ -227,14 +227,8 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 
 /// Deletes all but the newest `keep` releases and the one that serves. Blocks.
 pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize) -> Result<(), Error> {
-    let folder = dirs.releases();
-    let mut ids: Vec<ReleaseId> = fs::read_dir(&folder)
-        .map_err(Error::storage("read", &folder))?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|id| *id != serving)
-        .collect();
-    ids.sort_unstable_by(|a, b| b.cmp(a));
-    for id in ids.into_iter().skip(keep.saturating_sub(1)) {
+    let others = Release::ids(dirs)?.into_iter().filter(|id| *id != serving);
+    for id in others.skip(keep.saturating_sub(1)) {
         let path = dirs.release(id);
         durable::remove(&path).map_err(Error::storage("delete", &path))?;
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use crate::{
     Error,
@@ -17,7 +18,7 @@ use crate::{
     builder::BuildPlan,
     deploy::store,
     durable,
-    ids::ReleaseId,
+    ids::{DeploymentId, ReleaseId},
     layout::AppDirs,
     source::Commit,
     supervisor::{ProcessSpec, RestartPolicy},
@@ -82,22 +83,60 @@ pub struct Release {
     pub plan: BuildPlan,
     /// How it is run.
     pub run: RunSpec,
+    /// The deployment that made it; none for one of an earlier version of Lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<DeploymentId>,
+    /// The bytes of its files, those included that it shares with other releases; none as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// A release that is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Whether it is the one that serves.
+    pub serves: bool,
+    /// The release.
+    #[serde(flatten)]
+    pub release: Release,
 }
 
 impl Release {
-    /// Finishes a built release: its link to the app's data, its `release.json`, all on disk when this returns. Blocks.
-    pub(crate) fn seal(&self, dirs: &AppDirs) -> Result<(), Error> {
+    /// Finishes a built release: its size, its link to the app's data, its `release.json`, all on disk when this returns. Blocks.
+    pub(crate) fn seal(&mut self, dirs: &AppDirs) -> Result<(), Error> {
         let root = dirs.release(self.id);
         let link = root.join("pb_data");
         // whatever the repository holds of that name is not the app's data
         durable::remove(&link).map_err(Error::storage("delete", &link))?;
         symlink("../../pb_data", &link).map_err(Error::storage("create", &link))?;
+        let files = WalkDir::new(&root).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+        self.bytes = Some(files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum());
         let path = root.join("release.json");
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::storage("write", &path)(e.into()))?;
         durable::write(&path, &text, 0o644).map_err(Error::storage("write", &path))?;
         // one call for the thousands of files a build may have written, which nothing has synced
         let folder = std::fs::File::open(&root).map_err(Error::storage("open", &root))?;
         rustix::fs::syncfs(&folder).map_err(|e| Error::storage("sync", &root)(e.into()))
+    }
+
+    /// Those that are kept, newest first. Blocks.
+    pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<Self>, Error> {
+        let ids = Self::ids(dirs)?;
+        ids.into_iter().filter_map(|id| Self::read(dirs, id).transpose()).collect()
+    }
+
+    /// The folders there are, newest first, finished or not. Blocks.
+    pub(crate) fn ids(dirs: &AppDirs) -> Result<Vec<ReleaseId>, Error> {
+        let folder = dirs.releases();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::storage("read", &folder)(error)),
+        };
+        let mut ids: Vec<ReleaseId> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(ids)
     }
 
     /// Reads a release; `None` where it is not there or was never finished. Blocks.

@@ -1,6 +1,6 @@
 //! The role that leads requests to apps.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct Route {
 pub enum Target {
     /// To this loopback port.
     Port(Port),
+    /// To this loopback port once the route says [`Port`](Self::Port) again: the app's process is being exchanged. A
+    /// router that can lets requests wait until then; any other tries refused connections again for a while.
+    Held(Port),
     /// Nowhere: a page says why.
     Unavailable(Unavailable),
 }
@@ -139,4 +142,10 @@ pub trait RouterConfig: fmt::Debug + Send + Sync + 'static {
     async fn apply(&self, table: RouteTable) -> Result<(), RouterError>;
     /// The table in force.
     async fn table(&self) -> Result<RouteTable, RouterError>;
+    /// Waits until the requests that are under way at a host whose route is [`Target::Held`] have ended, at most `limit`.
+    /// Event streams and tunnels have no end to wait for: they are ended, and visitors connect again. A router that does
+    /// not see requests returns at once.
+    async fn drain(&self, host: &Hostname, limit: Duration) {
+        let _ = (host, limit);
+    }
 }

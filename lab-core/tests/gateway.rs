@@ -6,9 +6,11 @@ mod gateway {
     mod bodies;
     mod connections;
     mod drain;
+    mod hold;
     mod limits;
     mod raw;
     mod running;
     mod suites;
     mod websocket;
+    mod workers;
 }

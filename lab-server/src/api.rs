@@ -72,6 +72,8 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/stop", post(apps::stop))
         .route("/logs", get(apps::logs))
         .route("/superuser", post(apps::superuser))
+        .route("/releases", get(apps::releases))
+        .route("/rollback", post(deployments::rollback))
         .route("/deployments", get(deployments::list))
         .route("/deployments/{id}", get(deployments::show))
         .route("/deployments/{id}/events", get(deployments::events))

@@ -2,14 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use lab_core::{
-    Port,
+    Port, ReleaseId,
     builder::{BuildError, BuildJob, BuildPlan, Builder},
     health::{HealthError, HealthProbe},
     progress::Progress,
@@ -122,6 +122,18 @@ impl Builder for ScriptedBuilder {
 pub struct SickProbe {
     pub inner: FakeProbe,
     pub is_sick: Arc<Mutex<bool>>,
+    /// Sick while a `current` link leads to that release, or with `false` to any other.
+    pub sick_with: Arc<Mutex<Option<(PathBuf, ReleaseId, bool)>>>,
+}
+
+impl SickProbe {
+    fn is_sick(&self) -> bool {
+        let with = self.sick_with.lock().unwrap();
+        *self.is_sick.lock().unwrap()
+            || with.as_ref().is_some_and(|(current, release, is_it)| {
+                std::fs::read_link(current).is_ok_and(|now| now.ends_with(release.to_string()) == *is_it)
+            })
+    }
 }
 
 #[async_trait]
@@ -131,7 +143,7 @@ impl HealthProbe for SickProbe {
     }
 
     async fn probe(&self, port: Port, path: &str, limit: Duration) -> Result<(), HealthError> {
-        if *self.is_sick.lock().unwrap() {
+        if self.is_sick() {
             return Err(HealthError::Refused(port));
         }
         self.inner.probe(port, path, limit).await

@@ -19,5 +19,6 @@ mod kills;
 mod parts;
 mod real;
 mod recovery;
+mod releases;
 mod server;
 mod world;

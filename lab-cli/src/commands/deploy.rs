@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use lab_core::{
-    AppName, AppView, GitUrl, UrlPolicy,
+    AppName, AppView, GitUrl, ReleaseId, UrlPolicy,
     deploy::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem},
 };
 use serde_json::json;
@@ -22,6 +22,29 @@ pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Re
     let Chosen { name, repository, branch } = choose(client, what, output).await?;
     let body = json!({"subdomain": name, "repository": repository, "branch": branch, "token": token});
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;
+    to_its_end(client, &name, view, detach, output).await
+}
+
+pub(crate) async fn rollback(
+    client: &Client,
+    name: &AppName,
+    release: Option<ReleaseId>,
+    detach: bool,
+    output: &Output,
+) -> Result<(), CliError> {
+    let body = json!({"release": release});
+    let view: AppView = client.post(&format!("/api/apps/{name}/rollback"), Some(&body)).await?;
+    to_its_end(client, name, view, detach, output).await
+}
+
+/// Shows the deployment that began, unless it is not to be waited for.
+async fn to_its_end(
+    client: &Client,
+    name: &AppName,
+    view: AppView,
+    detach: bool,
+    output: &Output,
+) -> Result<(), CliError> {
     let Some(deployment) = view.deployment.clone() else {
         return Err(CliError::Usage("the server began no deployment".to_owned()));
     };

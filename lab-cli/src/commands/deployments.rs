@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use lab_core::{
     AppName, DeploymentId,
     deploy::{DeployEvent, DeployEventKind, DeployState, Deployment},
+    release::ReleaseView,
 };
 use serde_json::json;
 
@@ -17,15 +18,36 @@ pub(crate) async fn ls(client: &Client, app: &AppName, output: &Output) -> Resul
     let all: Vec<Deployment> = client.get(&format!("/api/apps/{app}/deployments")).await?;
     output.data(&all, || {
         table(
-            ["ID", "STATE", "STARTED", "COMMIT", "PROBLEM"],
+            ["ID", "WHAT", "STATE", "STARTED", "COMMIT", "PROBLEM"],
             all.iter().map(|deployment| {
                 let commit = deployment.commit.as_ref();
                 [
                     deployment.id.to_string(),
+                    deployment.action.to_string(),
                     deployment.state.to_string(),
                     format!("{:.0}", deployment.started_at),
                     commit.map(|c| format!("{:.10} {:.40}", c.hash, c.message)).unwrap_or_default(),
                     deployment.problem.as_ref().map(|p| p.code.clone()).unwrap_or_default(),
+                ]
+            }),
+        )
+    });
+    Ok(())
+}
+
+pub(crate) async fn releases(client: &Client, app: &AppName, output: &Output) -> Result<(), CliError> {
+    let all: Vec<ReleaseView> = client.get(&format!("/api/apps/{app}/releases")).await?;
+    output.data(&all, || {
+        table(
+            ["RELEASE", "", "BUILT", "POCKETBASE", "SIZE", "COMMIT"],
+            all.iter().map(|ReleaseView { serves, release }| {
+                [
+                    release.id.to_string(),
+                    if *serves { "serves".to_owned() } else { String::new() },
+                    format!("{:.0}", release.created_at),
+                    release.run.pocketbase.clone().unwrap_or_default(),
+                    release.bytes.map(|bytes| format!("{} MB", bytes.div_ceil(1_000_000))).unwrap_or_default(),
+                    format!("{:.10} {:.40}", release.commit.hash, release.commit.message),
                 ]
             }),
         )

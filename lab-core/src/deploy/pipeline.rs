@@ -32,6 +32,8 @@ pub(crate) struct Run {
     pub(crate) dirs: AppDirs,
     pub(crate) id: DeploymentId,
     pub(crate) release: ReleaseId,
+    /// The release to go back to, where nothing is to be built.
+    pub(crate) built: Option<Release>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
     pub(crate) token: Option<Secret>,
@@ -88,15 +90,22 @@ impl Run {
     }
 
     async fn pipeline(&self) -> Result<(), Error> {
-        let place = self.step(DeployStep::Queue, self.queue()).await?;
-        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
-        let plan = self.step(DeployStep::Plan, self.plan()).await?;
-        let release = self.step(DeployStep::Build, self.build(commit, plan)).await?;
-        drop(place);
+        let release = match &self.built {
+            Some(release) => release.clone(),
+            None => self.make().await?,
+        };
         let app = self.step(DeployStep::Switch, self.switch()).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
         self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
         self.step(DeployStep::Publish, self.publish()).await
+    }
+
+    /// The release, built and on disk.
+    async fn make(&self) -> Result<Release, Error> {
+        let _place = self.step(DeployStep::Queue, self.queue()).await?;
+        let commit = self.step(DeployStep::Fetch, self.fetch()).await?;
+        let plan = self.step(DeployStep::Plan, self.plan()).await?;
+        self.step(DeployStep::Build, self.build(commit, plan)).await
     }
 
     async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -157,16 +166,24 @@ impl Run {
             timeout: settings.build_timeout,
         };
         let run = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
-        let release =
-            Release { id: self.release, app: self.app.clone(), created_at: Timestamp::now(), commit, plan, run };
-        let (dirs, sealed) = (self.dirs.clone(), release.clone());
+        let mut release = Release {
+            id: self.release,
+            app: self.app.clone(),
+            created_at: Timestamp::now(),
+            commit,
+            plan,
+            run,
+            deployment: Some(self.id),
+            bytes: None,
+        };
+        let dirs = self.dirs.clone();
         let work = settings.data.work(self.id);
         blocking(move || {
-            sealed.seal(&dirs)?;
-            durable::remove(&work).map_err(Error::storage("delete", &work))
+            release.seal(&dirs)?;
+            durable::remove(&work).map_err(Error::storage("delete", &work))?;
+            Ok(release)
         })
-        .await?;
-        Ok(release)
+        .await
     }
 
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
@@ -176,6 +193,8 @@ impl Run {
             // recorded before the next step makes it
             self.journal.update(|record| record.fresh_data = true).await?;
         }
+        // what is sent from here on waits for the new release, or for the old one to come back
+        self.lab.hold(&self.app).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
         let app = self.lab.with_free_port(&self.app).await?;
         reconcile::point_current(&self.dirs, self.release).await?;
@@ -193,6 +212,7 @@ impl Run {
                 app.status = status;
             }
         };
+        self.lab.lift(&self.app);
         // first the route, so that a refusing router fails the deployment while the old release is still the record's
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
@@ -211,12 +231,16 @@ impl Run {
     async fn take_back(&self) -> bool {
         let record = self.journal.record();
         let settled = async {
+            if record.steps.iter().any(|step| step.step == DeployStep::Switch) {
+                self.lab.hold(&self.app).await?;
+            }
             let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;
             let serving = app.release.is_some() && app.status != Status::Stopped && app.desired == Desired::Running;
             if serving && let Some(release) = reconcile::serving_release(&self.dirs, &app).await? {
                 self.lab.wait_healthy(&app, &release, &CancellationToken::new()).await?;
                 self.journal.undone("the release before serves");
             }
+            self.lab.lift(&self.app);
             self.lab.note(&self.app, Event::DeployFailed { serving }).await?;
             self.lab.apply_routes().await
         };
@@ -226,6 +250,11 @@ impl Run {
             Ok(Err(error)) => error.report(),
             Err(_) => "taking it back took longer than 5 minutes".to_owned(),
         };
+        // whatever failed, nobody waits for it any longer
+        self.lab.lift(&self.app);
+        if let Err(error) = self.lab.apply_routes().await {
+            tracing::error!(app = %self.app, error = error.report(), "the routes could not be applied");
+        }
         tracing::error!(app = %self.app, deployment = %self.id, error, "a failed deployment could not be taken back whole");
         self.journal.undone(format!("not everything could be taken back: {error}"));
         self.lab.tell(LabEvent::Warning {

@@ -41,6 +41,26 @@ impl std::fmt::Display for DeployState {
     }
 }
 
+/// What a deployment does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployAction {
+    /// Builds a release and lets it serve.
+    #[default]
+    Deploy,
+    /// Lets a release serve that was built before.
+    Rollback,
+}
+
+impl std::fmt::Display for DeployAction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
 /// An error as it is stored and sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -75,6 +95,9 @@ pub struct Deployment {
     pub id: DeploymentId,
     /// Whose.
     pub app: AppName,
+    /// What it does.
+    #[serde(default)]
+    pub action: DeployAction,
     /// From where.
     pub repository: GitUrl,
     /// What was asked for; none: the remote's HEAD.
@@ -92,7 +115,7 @@ pub struct Deployment {
     /// What was fetched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
-    /// The release it makes: named before anything of it is on disk.
+    /// The release that serves if it succeeds. One that it makes is named before anything of it is on disk.
     pub release: ReleaseId,
     /// Whether it made the app's `pb_data`: then nobody's data is in it until the deployment has succeeded.
     #[serde(default)]

@@ -33,7 +33,7 @@ impl Lab {
         self.run_app(app, Doing::Starting).await
     }
 
-    /// Stops and starts an app and waits until it is healthy.
+    /// Stops and starts an app and waits until it is healthy. Requests wait meanwhile.
     pub async fn restart(&self, app: &AppName) -> Result<AppView, Error> {
         self.run_app(app, Doing::Restarting).await
     }
@@ -64,15 +64,17 @@ impl Lab {
                 return Err(Error::NothingToRun(name));
             };
             lab.modify(&name, &|app: &mut App| app.desired = Desired::Running).await?;
-            if doing == Doing::Restarting {
-                lab.backends().supervisor.stop(&name).await?;
-            }
-            let app = lab.with_free_port(&name).await?;
             let started = async {
+                if doing == Doing::Restarting {
+                    lab.hold(&name).await?;
+                    lab.backends().supervisor.stop(&name).await?;
+                }
+                let app = lab.with_free_port(&name).await?;
                 lab.start_release(&app, &release).await?;
                 lab.wait_healthy(&app, &release, &activity.cancel).await
             };
             let started = started.await;
+            lab.lift(&name);
             lab.note_start(&name, &started).await?;
             drop(activity);
             // what its process did meanwhile was left to this call

@@ -8,10 +8,11 @@ use super::activity::Doing;
 use crate::{
     App, AppName, DeployRequest, DeployStarted, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
-    deploy::{DeployState, Deployment, journal::Journal, pipeline::Run},
+    deploy::{DeployAction, DeployState, Deployment, journal::Journal, pipeline::Run},
     durable,
     lifecycle::{Desired, Event, Status},
     reconcile,
+    release::Release,
 };
 
 impl Lab {
@@ -45,10 +46,69 @@ impl Lab {
         self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
         let dirs = self.dirs(&name);
         let lab = self.clone();
-        let run = Run { lab, app: name.clone(), dirs, id, release, repository, branch, token, journal, activity };
+        let built = None;
+        let run =
+            Run { lab, app: name.clone(), dirs, id, release, built, repository, branch, token, journal, activity };
         let app = self.get(&name).await;
         self.spawn(run.run());
         Ok(DeployStarted { app: app?, deployment: id })
+    }
+
+    pub(super) async fn begin_rollback(
+        &self,
+        name: AppName,
+        wanted: Option<ReleaseId>,
+    ) -> Result<DeployStarted, Error> {
+        let id = DeploymentId::new();
+        let activity = self.begin(&name, Doing::Deploying(id))?;
+        let app = self.record(&name).await?;
+        let repository = chosen_repository(&name, Some(&app), None)?;
+        let serving = app.release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
+        let built = self.release_before(&name, serving, wanted).await?;
+        let (dirs, release, branch) = (self.dirs(&name), built.id, app.branch);
+        let mut record = new_deployment(id, release, &name, &repository, branch.clone());
+        record.action = DeployAction::Rollback;
+        record.commit = Some(built.commit.clone());
+        let journal = Arc::new(Journal::create(dirs.clone(), record).await?);
+        self.journals().insert(id, journal.clone());
+        self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
+        let (lab, built) = (self.clone(), Some(built));
+        let run = Run {
+            lab,
+            app: name.clone(),
+            dirs,
+            id,
+            release,
+            built,
+            repository,
+            branch,
+            token: None,
+            journal,
+            activity,
+        };
+        let app = self.get(&name).await;
+        self.spawn(run.run());
+        Ok(DeployStarted { app: app?, deployment: id })
+    }
+
+    /// The release that was asked for, or the newest one older than the one that serves. Every release that is kept has
+    /// served: that of a deployment that failed is deleted.
+    async fn release_before(
+        &self,
+        name: &AppName,
+        serving: ReleaseId,
+        wanted: Option<ReleaseId>,
+    ) -> Result<Release, Error> {
+        if wanted == Some(serving) {
+            return Err(Error::ReleaseServes { app: name.clone(), id: serving });
+        }
+        let dirs = self.dirs(name);
+        let kept = blocking(move || Release::list(&dirs)).await?;
+        let is_it = |release: &Release| wanted.map_or(release.id < serving, |id| release.id == id);
+        kept.into_iter().find(is_it).ok_or_else(|| match wanted {
+            Some(id) => Error::NoSuchRelease { app: name.clone(), id },
+            None => Error::NothingBefore(name.clone()),
+        })
     }
 
     /// Takes back what a deploy began before it had a record of its own.
@@ -150,6 +210,7 @@ fn new_deployment(
     Deployment {
         id,
         app: app.clone(),
+        action: DeployAction::Deploy,
         repository: repository.clone(),
         branch,
         state: DeployState::Running,

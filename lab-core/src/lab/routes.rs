@@ -16,7 +16,7 @@ pub(crate) fn table(settings: &LabSettings, apps: &[App]) -> RouteTable {
 }
 
 fn route(settings: &LabSettings, app: &App) -> Option<(Hostname, Route)> {
-    let host = format!("{}.{}", app.subdomain, settings.domain).parse().ok()?;
+    let host = settings.host(&app.subdomain)?;
     let target = match (app.status, app.desired, app.port, app.release) {
         (Status::Removing, ..) | (_, Desired::Removed | Desired::Purged, ..) => return None,
         (Status::Deploying, _, _, None) => Target::Unavailable(Unavailable::Deploying),
@@ -59,7 +59,14 @@ impl Lab {
         let _gate = self.routes_gate().lock().await;
         let mut apps = self.backends().registry.list().await?;
         change(&mut apps);
-        let wanted = table(self.settings(), &apps);
+        let mut wanted = table(self.settings(), &apps);
+        for route in wanted.values_mut() {
+            if let (Some(app), &Target::Port(port)) = (&route.app, &route.target)
+                && self.is_held(app)
+            {
+                route.target = Target::Held(port);
+            }
+        }
         if self.backends().router.table().await? != wanted {
             self.backends().router.apply(wanted).await?;
         }

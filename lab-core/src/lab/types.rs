@@ -62,6 +62,8 @@ pub struct LabSettings {
     pub parallel_builds: usize,
     /// The longest time an app may take to end before it is killed.
     pub stop_grace: Duration,
+    /// How long requests under way have to end before an app's process is exchanged.
+    pub drain: Duration,
     /// Overrides every app's own time to become healthy.
     pub health_timeout: Option<Duration>,
     /// How many releases of an app are kept, the serving one included; at least 1.
@@ -73,8 +75,8 @@ pub struct LabSettings {
 }
 
 impl LabSettings {
-    /// Settings with the defaults: remote repositories only, 2 builds at once of at most 15 minutes, 10 s to stop, 10
-    /// releases, 50 deployment records, 7 days of trash.
+    /// Settings with the defaults: remote repositories only, 2 builds at once of at most 15 minutes, 10 s to
+    /// drain and 10 s to stop, 10 releases, 50 deployment records, 7 days of trash.
     pub fn new(data: DataDir, domain: Hostname) -> Self {
         Self {
             data,
@@ -88,11 +90,17 @@ impl LabSettings {
             build_timeout: Duration::from_mins(15),
             parallel_builds: 2,
             stop_grace: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
             health_timeout: None,
             kept_releases: 10,
             kept_deployments: 50,
             trash_for: Duration::from_hours(7 * 24),
         }
+    }
+
+    /// An app's host. `None` where the name would be too long for one.
+    pub fn host(&self, subdomain: &AppName) -> Option<Hostname> {
+        format!("{subdomain}.{}", self.domain).parse().ok()
     }
 
     /// Where visitors find an app.

@@ -4,19 +4,18 @@
 //! Each route owns the connections to its app (see `upstream`), so that they end with the route.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    num::NonZero,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicUsize},
+    thread,
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::{RouteTable, RouterConfig, RouterError};
+use super::{Hostname, RouteTable, RouterConfig, RouterError};
 
 mod answer;
 mod body;
@@ -31,13 +30,15 @@ mod table;
 mod target;
 mod tunnel;
 mod upstream;
+mod workers;
 
-pub use listen::Drained;
+pub use listen::{Drained, Listener};
 pub use peers::{InvalidIpRange, IpRange};
 pub use settings::{GatewaySettings, Limits, Scheme, Timeouts};
 
-use table::Compiled;
+use table::{Compiled, Way};
 use upstream::Shared;
+use workers::Workers;
 
 /// An in-process HTTP reverse proxy. A cheap handle: clones are the same gateway.
 ///
@@ -57,31 +58,27 @@ struct Inner {
     applying: Mutex<()>,
     /// One permit per visitor's connection.
     connections: Arc<Semaphore>,
-    /// One permit per request under way.
-    requests: Arc<Semaphore>,
+    /// How many requests are under way.
+    requests: AtomicUsize,
     apps: Arc<Shared>,
-    serving: AtomicUsize,
+    /// There while something is served.
+    workers: Mutex<Weak<Workers>>,
 }
 
 impl Gateway {
     /// A gateway without routes.
     pub fn new(settings: GatewaySettings) -> Self {
-        let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        let apps = Arc::new(Shared {
-            limits: settings.limits.clone(),
-            timeouts: settings.timeouts.clone(),
-            idle: permits(settings.limits.idle),
-            tasks: TaskTracker::new(),
-        });
-        apps.tasks.close();
+        let cores = || thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        let apps = Arc::new(Shared::new(&settings, settings.workers.unwrap_or_else(cores)));
+        let connections = settings.limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
             inner: Arc::new(Inner {
                 table: ArcSwap::from_pointee(Compiled::default()),
                 applying: Mutex::new(()),
-                connections: permits(settings.limits.connections),
-                requests: permits(settings.limits.requests),
+                connections: Arc::new(Semaphore::new(connections)),
+                requests: AtomicUsize::new(0),
                 apps,
-                serving: AtomicUsize::new(0),
+                workers: Mutex::default(),
                 settings,
             }),
         }
@@ -89,33 +86,47 @@ impl Gateway {
 
     /// Serves a listener until `shutdown`; then takes no more connections, ends event streams and tunnels, lets other
     /// requests finish for [`Timeouts::drain`] and cuts the rest. Whatever it started has stopped when it returns, and
-    /// soon after it is dropped.
-    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+    /// soon after it is dropped. All that one gateway serves shares its [`workers`](GatewaySettings::workers).
+    pub async fn serve(&self, listener: impl Into<Listener>, shutdown: CancellationToken) -> Drained {
         let serving = Serving::new(&self.inner);
-        let drained = listen::serve(&self.inner, listener, shutdown).await;
+        let drained = listen::serve(&self.inner, &serving.workers, listener.into(), shutdown).await;
+        let threads = serving.workers.threads();
         drop(serving);
-        if self.inner.serving.load(Ordering::Relaxed) == 0 {
-            // they end at once when nobody holds the other side; a new `serve` may have begun to use more
-            let _ = timeout(Duration::from_secs(1), self.inner.apps.tasks.wait()).await;
+        if self.inner.workers().strong_count() == 0 {
+            // they end at once; a new `serve` may have begun to use more
+            let _ = timeout(Duration::from_secs(1), threads.wait()).await;
         }
         drained
     }
 }
 
-/// Closes the connections to apps when the last `serve` ends.
-struct Serving<'a>(&'a Inner);
+impl Inner {
+    fn workers(&self) -> MutexGuard<'_, Weak<Workers>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the workers while something is served, and closes the connections to apps after the last.
+struct Serving<'a> {
+    inner: &'a Inner,
+    workers: Arc<Workers>,
+}
 
 impl<'a> Serving<'a> {
     fn new(inner: &'a Inner) -> Self {
-        inner.serving.fetch_add(1, Ordering::Relaxed);
-        Self(inner)
+        let mut running = inner.workers();
+        let workers = running.upgrade().unwrap_or_else(|| Arc::new(Workers::start(inner.apps.workers)));
+        *running = Arc::downgrade(&workers);
+        drop(running);
+        Self { inner, workers }
     }
 }
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        if self.0.serving.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.table.load().upstreams().for_each(|upstream| upstream.close_idle());
+        let _no_other_begins_or_ends = self.inner.workers();
+        if Arc::strong_count(&self.workers) == 1 {
+            self.inner.table.load().upstreams().for_each(|upstream| upstream.close_idle());
         }
     }
 }
@@ -135,5 +146,17 @@ impl RouterConfig for Gateway {
 
     async fn table(&self) -> Result<RouteTable, RouterError> {
         Ok(self.inner.table.load().table.clone())
+    }
+
+    async fn drain(&self, host: &Hostname, limit: Duration) {
+        let before = match self.inner.table.load().way(host.as_str()) {
+            Some(Way::Held(held)) => held.before.clone(),
+            _ => None,
+        };
+        if let Some(before) = before
+            && timeout(limit, before.leave()).await.is_err()
+        {
+            tracing::warn!(%host, ?limit, "some requests did not end in time; they end with the app's process");
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ pub struct FakeRouter {
 struct State {
     table: RouteTable,
     journal: Vec<RouteTable>,
+    drained: Vec<Hostname>,
     failures: VecDeque<RouterError>,
 }
 
@@ -42,6 +44,11 @@ impl FakeRouter {
     /// Every table that was put in force, in order.
     pub fn journal(&self) -> Vec<RouteTable> {
         self.state().journal.clone()
+    }
+
+    /// Every host that was drained, in order.
+    pub fn drained(&self) -> Vec<Hostname> {
+        self.state().drained.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -62,7 +69,7 @@ impl RouterConfig for FakeRouter {
         }
         let mut owners: HashMap<Port, &Option<AppName>> = HashMap::new();
         for route in table.values() {
-            if let Target::Port(port) = route.target
+            if let Target::Port(port) | Target::Held(port) = route.target
                 && *owners.entry(port).or_insert(&route.app) != &route.app
             {
                 return Err(RouterError::Rejected { reason: format!("port {port} belongs to two apps") });
@@ -75,6 +82,13 @@ impl RouterConfig for FakeRouter {
 
     async fn table(&self) -> Result<RouteTable, RouterError> {
         Ok(self.state().table.clone())
+    }
+
+    async fn drain(&self, host: &Hostname, _: Duration) {
+        let mut state = self.state();
+        if state.table.get(host).is_some_and(|route| matches!(route.target, Target::Held(_))) {
+            state.drained.push(host.clone());
+        }
     }
 }
 
@@ -102,6 +116,7 @@ pub async fn what_was_applied_is_the_table(router: &dyn RouterConfig) {
         ("b.example.test", Target::Unavailable(Unavailable::Stopped)),
         ("c.example.test", Target::Unavailable(Unavailable::Deploying)),
         ("d.example.test", Target::Unavailable(Unavailable::Failed)),
+        ("e.example.test", Target::Held(Port::new(20002).expect("not 0"))),
     ]);
     router.apply(wanted.clone()).await.expect("a good table");
     assert_eq!(router.table().await.expect("a table"), wanted);

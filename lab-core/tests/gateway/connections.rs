@@ -14,7 +14,7 @@ use lab_core::{
 };
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::running::{A, LONG, Running, raw_app, read_head};
+use super::running::{A, LONG, Running, one_worker, raw_app, read_head};
 
 async fn post(running: &Running) -> StatusCode {
     let request = Request::post("/").header(header::HOST, A).body(Full::<Bytes>::from("x")).unwrap();
@@ -23,7 +23,7 @@ async fn post(running: &Running) -> StatusCode {
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
-    let (running, app) = Running::with_app(GatewaySettings::default()).await;
+    let (running, app) = Running::with_app(one_worker()).await;
     for _ in 0..10 {
         assert_eq!(Visitor::once(running.address, A, "/").await.1, "a");
         assert_eq!(post(&running).await, StatusCode::OK);
@@ -33,7 +33,7 @@ async fn a_connection_is_used_again() {
 
 #[tokio::test]
 async fn a_route_that_changed_does_not_inherit_connections() {
-    let (running, old) = Running::with_app(GatewaySettings::default()).await;
+    let (running, old) = Running::with_app(one_worker()).await;
     let port = Target::Port(old.port());
     assert_eq!(Visitor::once(running.address, A, "/").await.1, "a");
     // the same port, given up and taken again, while the old process still holds its connections
@@ -45,7 +45,7 @@ async fn a_route_that_changed_does_not_inherit_connections() {
 
 #[tokio::test]
 async fn an_app_that_was_replaced_on_its_port_is_not_missed() {
-    let (running, mut app) = Running::with_app(GatewaySettings::default()).await;
+    let (running, mut app) = Running::with_app(one_worker()).await;
     let port = app.port();
     let mut visitor = Visitor::connect(running.address).await;
     for n in 0..20 {
@@ -123,7 +123,7 @@ async fn closes_on_second(running: &Running) -> (Arc<AtomicUsize>, impl Drop + u
 
 #[tokio::test]
 async fn what_may_have_been_acted_on_is_never_sent_twice() {
-    let running = Running::start(GatewaySettings::default()).await;
+    let running = Running::start(one_worker()).await;
     for method in [Method::POST, Method::PATCH, Method::PUT, Method::DELETE] {
         let (requests, _app) = closes_on_second(&running).await;
         assert_eq!(Visitor::once(running.address, A, "/").await.0, StatusCode::OK);
@@ -141,7 +141,7 @@ async fn what_may_have_been_acted_on_is_never_sent_twice() {
 
 #[tokio::test]
 async fn a_safe_request_that_crossed_a_close_is_sent_again() {
-    let running = Running::start(GatewaySettings::default()).await;
+    let running = Running::start(one_worker()).await;
     let (requests, _app) = closes_on_second(&running).await;
     for _ in 0..2 {
         assert_eq!(Visitor::once(running.address, A, "/").await, (StatusCode::OK, "ok".to_owned()));

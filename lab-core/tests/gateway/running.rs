@@ -1,6 +1,6 @@
 //! A gateway that runs for one test.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZero, time::Duration};
 
 use lab_core::{
     Port,
@@ -11,7 +11,7 @@ use lab_core::{
     testing::{http::TestApp, router::table},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
@@ -22,6 +22,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// The host that most tests ask for.
 pub(crate) const A: &str = "a.example.test";
+
+/// Every request finds the connections that the one before left.
+pub(crate) fn one_worker() -> GatewaySettings {
+    GatewaySettings { workers: Some(NonZero::<usize>::MIN), ..GatewaySettings::default() }
+}
 
 pub(crate) struct Running {
     pub(crate) gateway: Gateway,
@@ -107,7 +112,7 @@ where
 }
 
 /// Reads the head of a request; empty at the end of the connection.
-pub(crate) async fn read_head(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use lab_core::{AppName, AppView, Secret, router::RouteTable};
+use lab_core::{AppName, AppView, Secret, release::ReleaseView, router::RouteTable};
 use serde_json::json;
 
 use super::{
@@ -66,6 +66,10 @@ pub(super) async fn superuser(
 ) -> Answer<impl IntoResponse> {
     let password = api.lab.create_superuser(&name, &body.email, body.password.map(Secret::new)).await?;
     Ok(Json(json!({"email": body.email, "password": password.expose()})))
+}
+
+pub(super) async fn releases(State(api): State<Api>, Named(name): Named) -> Answer<Json<Vec<ReleaseView>>> {
+    Ok(Json(api.lab.releases(&name).await?))
 }
 
 pub(super) async fn routes(State(api): State<Api>) -> Answer<Json<RouteTable>> {

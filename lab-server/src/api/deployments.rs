@@ -7,17 +7,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt;
-use lab_core::deploy::{DeployEvent, DeployEventKind, Deployment};
+use lab_core::{
+    DeployStarted,
+    deploy::{DeployEvent, DeployEventKind, Deployment},
+};
 
 use super::{
     Answer, Api,
-    extract::{Asked, Body, Chosen, DeployBody, EventQuery, LastEvent, Named},
+    extract::{Asked, Body, Chosen, DeployBody, EventQuery, LastEvent, Named, RollbackBody},
 };
 
 pub(super) async fn deploy(State(api): State<Api>, Body(body): Body<DeployBody>) -> Answer<impl IntoResponse> {
-    let started = api.lab.deploy(body.into_request(&api.lab)?).await?;
+    Ok(accepted(api.lab.deploy(body.into_request(&api.lab)?).await?))
+}
+
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    Named(name): Named,
+    Body(body): Body<RollbackBody>,
+) -> Answer<impl IntoResponse> {
+    Ok(accepted(api.lab.rollback(&name, body.release).await?))
+}
+
+fn accepted(started: DeployStarted) -> impl IntoResponse {
     let place = format!("/api/apps/{}/deployments/{}", started.app.app.name, started.deployment);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(started.app)))
+    (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(started.app))
 }
 
 pub(super) async fn list(State(api): State<Api>, Named(name): Named) -> Answer<Json<Vec<Deployment>>> {

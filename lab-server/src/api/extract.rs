@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
-use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, Secret, router::Hostname};
+use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, ReleaseId, Secret, router::Hostname};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -102,6 +102,13 @@ impl DeployBody {
             token: self.token.map(Secret::new),
         })
     }
+}
+
+/// The body of `POST …/rollback`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RollbackBody {
+    pub(super) release: Option<ReleaseId>,
 }
 
 /// The body of `POST …/superuser`.

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
     UnknownHost,
     /// A route to nowhere.
     Unavailable(Unavailable),
+    /// Its app is being exchanged, and that takes long.
+    Held,
     /// Too much under way.
     Busy,
     /// The app takes no connections.
@@ -106,6 +108,15 @@ impl Refusal {
                     "failed",
                     "This app does not run",
                     "It failed to start or keeps failing. Its owner finds the reason in its log.",
+                ),
+            ),
+            Self::Held => later(
+                5,
+                words(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "exchanging",
+                    "This app is being exchanged",
+                    "A new version of it is on its way, and that takes longer than usual. Please try again in a moment.",
                 ),
             ),
             Self::Busy => later(

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Duration, Instant};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::upstream::Lease;
 
@@ -81,8 +80,8 @@ enum Kind {
     App {
         body: Incoming,
         lease: Option<Lease>,
-        /// An event stream ends when the gateway shuts down: it has no end of its own to wait for.
-        until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+        /// An event stream ends when the gateway shuts down or its app is exchanged: it has no end of its own to wait for.
+        until: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     },
 }
 
@@ -97,12 +96,18 @@ impl<G> ReplyBody<G> {
         Self { kind: Kind::Own(Some(body).filter(|b| !b.is_empty())), _guard: guard }
     }
 
-    pub(super) fn app(body: Incoming, lease: Lease, until: Option<WaitForCancellationFutureOwned>, guard: G) -> Self {
+    pub(super) fn app(
+        body: Incoming,
+        lease: Lease,
+        until: Option<impl Future<Output = ()> + Send + 'static>,
+        guard: G,
+    ) -> Self {
         let mut lease = Some(lease);
         if body.is_end_stream() {
             give_back(&mut lease);
         }
-        Self { kind: Kind::App { body, lease, until: until.map(Box::pin) }, _guard: guard }
+        let until = until.map(|until| Box::pin(until) as Pin<Box<dyn Future<Output = ()> + Send>>);
+        Self { kind: Kind::App { body, lease, until }, _guard: guard }
     }
 }
 

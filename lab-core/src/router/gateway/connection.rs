@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use http::{Request, Response, StatusCode, Version, header::CONTENT_TYPE};
@@ -15,17 +15,20 @@ use super::{
     Inner,
     answer::Refusal,
     body::ReplyBody,
-    forward::forward,
+    forward::{forward, way},
     headers::{Visitor, prepare_request, set_forwarded, set_websocket, size, strip_hop_by_hop, wants_websocket},
-    table::Way,
     target::{asked, origin_form},
     tunnel,
+    upstream::{Admitted, Lease, Upstream},
+    workers::Place,
 };
 
 /// What the requests of one connection share.
 pub(super) struct Connection {
     pub(super) inner: Arc<Inner>,
-    pub(super) peer: IpAddr,
+    /// Who is at the other end; `None` on a unix socket.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) place: Place,
     /// Begins the drain.
     pub(super) shutdown: CancellationToken,
     /// Where tunnels run on.
@@ -59,18 +62,34 @@ impl Activity {
 /// A request under way; lives as long as its answer's body.
 pub(super) struct UnderWay {
     connection: Arc<Connection>,
-    permits: [Option<OwnedSemaphorePermit>; 2],
+    /// Whether it counts among all requests, and the place that it has at its app.
+    admitted: Option<Admitted>,
 }
 
 impl UnderWay {
     fn new(connection: &Arc<Connection>) -> Self {
         connection.activity.change(1);
-        Self { connection: connection.clone(), permits: [None, None] }
+        Self { connection: connection.clone(), admitted: None }
+    }
+
+    /// Whether one more request may be under way.
+    fn admit(&mut self, upstream: &Arc<Upstream>) -> bool {
+        let inner = &*self.connection.inner;
+        if inner.requests.fetch_add(1, Ordering::Relaxed) < inner.settings.limits.requests {
+            self.admitted = upstream.admit();
+        }
+        if self.admitted.is_none() {
+            inner.requests.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.admitted.is_some()
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
+        if self.admitted.is_some() {
+            self.connection.inner.requests.fetch_sub(1, Ordering::Relaxed);
+        }
         self.connection.activity.change(-1);
     }
 }
@@ -99,6 +118,17 @@ impl Connection {
         Ok(reply)
     }
 
+    /// Is done when what has no end of its own must end: the gateway does, or its app is exchanged.
+    fn over(&self, lease: &Lease) -> impl Future<Output = ()> + Send + use<> {
+        let (shutdown, leaving) = (self.shutdown.clone(), lease.upstream().leaving().clone());
+        async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = leaving.cancelled() => {}
+            }
+        }
+    }
+
     async fn proxy(
         &self,
         mut parts: http::request::Parts,
@@ -116,16 +146,10 @@ impl Connection {
         if parts.headers.len() > limits.headers || size(&parts.headers) > limits.header_bytes {
             return Err(Refusal::HeadersTooLarge);
         }
-        let upstream = match inner.table.load().way(host) {
-            Some(Way::To(upstream)) => upstream,
-            Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
-            None => return Err(Refusal::UnknownHost),
-        };
-        let permits = [inner.requests.clone().try_acquire_owned().ok(), upstream.admit()];
-        if permits.iter().any(Option::is_none) {
+        let upstream = way(inner, host).await?;
+        if !under_way.admit(&upstream) {
             return Err(Refusal::Busy);
         }
-        under_way.permits = permits;
 
         let upgrade =
             (parts.version == Version::HTTP_11 && parts.method == http::Method::GET && wants_websocket(&parts.headers))
@@ -142,7 +166,7 @@ impl Connection {
         parts.uri = origin_form(parts.uri);
         parts.extensions.clear();
 
-        let (mut answer, lease) = forward(inner, host, upstream, parts, body).await?;
+        let (mut answer, lease) = forward(inner, self.place.worker(), host, upstream, parts, body).await?;
         let app = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
         let websocket = wants_websocket(answer.headers());
         let (mut parts, body) = answer.into_parts();
@@ -155,7 +179,7 @@ impl Connection {
             _ => return Err(Refusal::Cut),
         };
         let events = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-        let until = events.then(|| self.shutdown.clone().cancelled_owned());
+        let until = events.then(|| self.over(&lease));
         let idle = inner.settings.timeouts.tunnel;
         Ok(move |under_way: UnderWay| {
             let Some((app, visitor)) = tunnel else {
@@ -163,11 +187,14 @@ impl Connection {
             };
             set_websocket(&mut parts.headers);
             let connection = under_way.connection.clone();
-            let shutdown = connection.shutdown.clone();
+            let over = connection.over(&lease);
             let ends = UnderWay::new(&connection);
             connection.tasks.spawn(async move {
                 let _both = (under_way, lease);
-                shutdown.run_until_cancelled(tunnel::carry(visitor, app, idle)).await;
+                tokio::select! {
+                    () = over => {}
+                    () = tunnel::carry(visitor, app, idle) => {}
+                }
             });
             Response::from_parts(parts, ReplyBody::own(bytes::Bytes::new(), ends))
         })

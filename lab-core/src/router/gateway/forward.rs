@@ -24,6 +24,7 @@ pub(super) type Answered = (Response<Incoming>, Lease);
 /// anything was sent, the request follows it.
 pub(super) async fn forward(
     inner: &Inner,
+    worker: usize,
     host: &str,
     upstream: Arc<Upstream>,
     parts: Parts,
@@ -32,7 +33,7 @@ pub(super) async fn forward(
     let progress = Progress::new();
     let body = RequestBody::new(body, &progress);
     let request = outgoing(parts, body);
-    let sending = send(inner, host, upstream, request);
+    let sending = send(inner, worker, host, upstream, request);
     within(inner.settings.timeouts.response, &progress, sending).await.unwrap_or(Err(Refusal::TimedOut))
 }
 
@@ -49,6 +50,7 @@ fn outgoing(mut parts: Parts, body: RequestBody) -> Request<RequestBody> {
 
 async fn send(
     inner: &Inner,
+    worker: usize,
     host: &str,
     mut upstream: Arc<Upstream>,
     mut request: Request<RequestBody>,
@@ -59,11 +61,16 @@ async fn send(
     let upgrade = super::headers::wants_websocket(request.headers());
     let (mut idle, mut repeated) = (true, false);
     for _ in 0..ATTEMPTS {
-        let pooled = if idle { upstream.idle(!repeatable) } else { None };
+        let pooled = if idle { upstream.idle(worker, !repeatable) } else { None };
         let mut lease = match pooled {
             Some(lease) => lease,
-            None => connect(inner, host, &mut upstream).await?,
+            None => connect(inner, worker, host, &mut upstream).await?,
         };
+        while upstream.is_leaving() {
+            drop(lease);
+            upstream = way(inner, host).await?;
+            lease = connect(inner, worker, host, &mut upstream).await?;
+        }
         let spare = (repeatable && !repeated).then(|| copy(&request));
         // hyper needs a moment to begin with a new connection
         if lease.sender.ready().await.is_err() {
@@ -106,10 +113,10 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
 
 /// A new connection, waiting a little for an app that refuses: it may be starting again. Nothing was sent, so waiting is
 /// safe for every request.
-async fn connect(inner: &Inner, host: &str, upstream: &mut Arc<Upstream>) -> Result<Lease, Refusal> {
+async fn connect(inner: &Inner, worker: usize, host: &str, upstream: &mut Arc<Upstream>) -> Result<Lease, Refusal> {
     let mut attempt = 0;
     loop {
-        let e = match upstream.connect().await {
+        let e = match upstream.connect(worker).await {
             Ok(lease) => return Ok(lease),
             Err(e) => e,
         };
@@ -118,10 +125,22 @@ async fn connect(inner: &Inner, host: &str, upstream: &mut Arc<Upstream>) -> Res
             return Err(Refusal::Unreachable);
         }
         attempt += 1;
-        match inner.table.load().way(host) {
-            Some(Way::To(now)) => *upstream = now,
+        *upstream = way(inner, host).await?;
+    }
+}
+
+/// Where requests of a host go, waiting while its app is exchanged.
+pub(super) async fn way(inner: &Inner, host: &str) -> Result<Arc<Upstream>, Refusal> {
+    let deadline = Instant::now() + inner.settings.timeouts.hold;
+    loop {
+        let waiting = match inner.table.load().way(host) {
+            Some(Way::To(upstream)) => return Ok(upstream),
+            Some(Way::Held(held)) => held.wait(inner.settings.limits.requests_per_app).ok_or(Refusal::Busy)?,
             Some(Way::Nowhere(why)) => return Err(Refusal::Unavailable(why)),
             None => return Err(Refusal::UnknownHost),
+        };
+        if timeout_at(deadline, waiting.changed.cancelled()).await.is_err() {
+            return Err(Refusal::Held);
         }
     }
 }

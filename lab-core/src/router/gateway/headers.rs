@@ -212,7 +212,7 @@ mod tests {
         #[test]
         fn no_forwarding_header_of_an_untrusted_client_survives(headers in any_headers()) {
             let mut after = headers;
-            let visitor = Visitor { peer: [192, 0, 2, 1].into(), trusted: &[], scheme: Scheme::Http };
+            let visitor = Visitor { peer: Some([192, 0, 2, 1].into()), trusted: &[], scheme: Scheme::Http };
             let forwarded = visitor.read(&after, "a.example:8080", Some(8080));
             prepare_request(&mut after, "a.example:8080", Version::HTTP_11);
             set_forwarded(&mut after, &forwarded);

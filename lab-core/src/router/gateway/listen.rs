@@ -1,6 +1,6 @@
 //! Taking connections, and ending them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -8,7 +8,7 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, UnixListener},
     pin,
     sync::OwnedSemaphorePermit,
     task::JoinSet,
@@ -20,7 +20,44 @@ use super::{
     Inner,
     connection::{Activity, Connection},
     settings::GatewaySettings,
+    socket::{Accepted, VisitorSocket},
+    workers::Workers,
 };
+
+/// Where visitors come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// Anybody who reaches the address.
+    Tcp(TcpListener),
+    /// A proxy on this machine. It is trusted as if it were one of
+    /// [`trusted_proxies`](GatewaySettings::trusted_proxies): who may connect is decided by the socket's permissions.
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}
+
+impl Listener {
+    /// The next connection, taken off this thread's runtime.
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok(Accepted::Tcp(stream.into_std()?, peer.ip().to_canonical()))
+            }
+            Self::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0.into_std()?)),
+        }
+    }
+}
 
 /// How a [`Gateway::serve`](super::Gateway::serve) ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +80,12 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Spawne
     }
 }
 
-pub(super) async fn serve(inner: &Arc<Inner>, listener: TcpListener, shutdown: CancellationToken) -> Drained {
+pub(super) async fn serve(
+    inner: &Arc<Inner>,
+    workers: &Workers,
+    listener: Listener,
+    shutdown: CancellationToken,
+) -> Drained {
     let kill = CancellationToken::new();
     // also when this future is dropped
     let killed = kill.clone().drop_guard();
@@ -62,16 +104,18 @@ pub(super) async fn serve(inner: &Arc<Inner>, listener: TcpListener, shutdown: C
             Some(_) = connections.join_next() => {}
             _ = sweep.tick() => inner.table.load().upstreams().for_each(|upstream| upstream.close_old()),
             (accepted, permit) = accept(inner, &listener) => match accepted {
-                Ok((stream, peer)) => {
+                Ok(accepted) => {
+                    let (place, runtime) = workers.place();
                     let connection = Connection {
                         inner: inner.clone(),
-                        peer: peer.ip().to_canonical(),
+                        peer: accepted.peer(),
+                        place,
                         shutdown: shutdown.clone(),
                         tasks: tasks.clone(),
                         activity: Activity::new(),
                         _permit: permit,
                     };
-                    connections.spawn(run(protocol.clone(), stream, Arc::new(connection)));
+                    connections.spawn_on(run(protocol.clone(), accepted, Arc::new(connection)), runtime);
                 }
                 Err(e) => {
                     // no file descriptors, for example: they come back when connections end
@@ -97,7 +141,7 @@ pub(super) async fn serve(inner: &Arc<Inner>, listener: TcpListener, shutdown: C
 }
 
 /// The next connection, once there is room for one.
-async fn accept(inner: &Inner, listener: &TcpListener) -> (io::Result<(TcpStream, SocketAddr)>, OwnedSemaphorePermit) {
+async fn accept(inner: &Inner, listener: &Listener) -> (io::Result<Accepted>, OwnedSemaphorePermit) {
     loop {
         if let Ok(permit) = inner.connections.clone().acquire_owned().await {
             let accepted = listener.accept().await;
@@ -130,13 +174,8 @@ fn protocol(settings: &GatewaySettings, spawner: Spawner) -> Builder<Spawner> {
 }
 
 /// Serves one connection until it closes, is idle for too long, or the gateway shuts down and its requests are done.
-async fn run(protocol: Arc<Builder<Spawner>>, stream: TcpStream, connection: Arc<Connection>) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    // finds visitors that vanished without a word, behind streams that have nothing to say
-    let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
-    let _ = rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_mins(1));
+async fn run(protocol: Arc<Builder<Spawner>>, accepted: Accepted, connection: Arc<Connection>) {
+    let Ok(stream) = VisitorSocket::new(accepted) else { return };
     let service = service_fn(|request| connection.clone().answer(request));
     let http = protocol.serve_connection_with_upgrades(TokioIo::new(stream), service);
     pin!(http);

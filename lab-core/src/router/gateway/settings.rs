@@ -1,6 +1,6 @@
 //! What an operator may set on a gateway.
 
-use std::time::Duration;
+use std::{num::NonZero, time::Duration};
 
 use super::peers::IpRange;
 
@@ -11,6 +11,9 @@ pub struct GatewaySettings {
     pub scheme: Scheme,
     /// Proxies in front, whose `X-Forwarded-*` are believed. From anybody else they are dropped.
     pub trusted_proxies: Vec<IpRange>,
+    /// Threads that carry the traffic while something is served; `None` is one per core. Each keeps its own connections
+    /// to apps.
+    pub workers: Option<NonZero<usize>>,
     /// How much at most.
     pub limits: Limits,
     /// How long at most.
@@ -56,7 +59,7 @@ pub struct Limits {
     pub requests_per_app: usize,
     /// Streams under way per HTTP/2 connection.
     pub streams: u32,
-    /// Open connections to apps that wait for the next request.
+    /// Open connections to apps that wait for the next request. Each worker may keep its share of them, and at least one.
     pub idle: usize,
     /// The same, per route.
     pub idle_per_app: usize,
@@ -96,6 +99,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For an app that refuses connections to come back, as it does after a crash; then 502.
     pub comeback: Duration,
+    /// For an app that is being exchanged to be there again; then 503.
+    pub hold: Duration,
     /// For the next request on an open connection to an app. `PocketBase` itself closes after some minutes: being
     /// well below that keeps the two from closing and using a connection at the same time.
     pub idle: Duration,
@@ -112,6 +117,7 @@ impl Default for Timeouts {
             response: Duration::from_mins(2),
             connect: Duration::from_secs(2),
             comeback: Duration::from_secs(2),
+            hold: Duration::from_secs(30),
             idle: Duration::from_secs(15),
             tunnel: Duration::from_hours(1),
             drain: Duration::from_secs(10),

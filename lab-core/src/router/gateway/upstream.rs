@@ -17,7 +17,11 @@
 use std::{
     io,
     net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    num::NonZero,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,14 +29,14 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Notify,
     time::{sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     body::RequestBody,
-    settings::{Limits, Timeouts},
+    settings::{GatewaySettings, Limits, Timeouts},
     socket::AppSocket,
 };
 use crate::app::Port;
@@ -40,29 +44,53 @@ use crate::app::Port;
 /// What the upstreams of one gateway share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) limits: Limits,
-    pub(super) timeouts: Timeouts,
-    /// One permit per idle connection.
-    pub(super) idle: Arc<Semaphore>,
-    /// The tasks of the connections.
-    pub(super) tasks: TaskTracker,
+    pub(super) workers: NonZero<usize>,
+    limits: Limits,
+    timeouts: Timeouts,
+    /// Idle connections per worker.
+    idle: Box<[Apart<AtomicUsize>]>,
 }
+
+impl Shared {
+    pub(super) fn new(settings: &GatewaySettings, workers: NonZero<usize>) -> Self {
+        Self {
+            workers,
+            limits: settings.limits.clone(),
+            timeouts: settings.timeouts.clone(),
+            idle: (0..workers.get()).map(|_| Apart::default()).collect(),
+        }
+    }
+
+    /// A worker's part of a limit.
+    fn share(&self, limit: usize) -> usize {
+        if limit == 0 { 0 } else { (limit / self.workers).max(1) }
+    }
+}
+
+/// Something that one worker changes all the time: on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Apart<T>(T);
 
 /// One app's port as one route leads to it.
 #[derive(Debug)]
 pub(super) struct Upstream {
     port: Port,
     shared: Arc<Shared>,
-    /// One permit per request under way.
-    requests: Arc<Semaphore>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The one used last is at the end, and used next: so the others get old and go.
-    idle: Vec<Idle>,
-    refusing: Option<Refusing>,
+    /// How many requests are under way.
+    requests: AtomicUsize,
+    /// How many connections are in use.
+    leased: AtomicUsize,
+    /// Nothing new goes to it. Set before `leased` is looked at, as `leased` is counted before this is looked at: of the two
+    /// sides one always sees the other.
+    is_leaving: AtomicBool,
+    /// Ends what has no end of its own.
+    leaving: CancellationToken,
+    /// Told when nothing is leased any more.
+    left: Notify,
+    refusing: Mutex<Option<Refusing>>,
+    /// What each worker keeps. The connection used last is at the end, and used next: so the others get old and go.
+    idle: Box<[Apart<Mutex<Vec<Idle>>>]>,
 }
 
 /// A port that refused connections, at first and at last.
@@ -77,7 +105,6 @@ struct Idle {
     sender: SendRequest<RequestBody>,
     socket: AppSocket,
     since: Instant,
-    _permit: OwnedSemaphorePermit,
 }
 
 /// A connection in use. Dropping it closes the connection; [`give_back`](Self::give_back) keeps it.
@@ -85,40 +112,104 @@ struct Idle {
 pub(super) struct Lease {
     pub(super) sender: SendRequest<RequestBody>,
     socket: AppSocket,
-    upstream: Arc<Upstream>,
+    upstream: InUse,
+    worker: usize,
+}
+
+/// Counts a connection that is in use.
+#[derive(Debug)]
+struct InUse(Arc<Upstream>);
+
+impl InUse {
+    fn new(upstream: &Arc<Upstream>) -> Self {
+        upstream.leased.fetch_add(1, Ordering::SeqCst);
+        Self(upstream.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if self.0.leased.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.is_leaving() {
+            self.0.left.notify_waiters();
+        }
+    }
 }
 
 impl Upstream {
     pub(super) fn new(port: Port, shared: Arc<Shared>) -> Self {
-        let requests = shared.limits.requests_per_app.min(Semaphore::MAX_PERMITS);
-        Self { port, requests: Arc::new(Semaphore::new(requests)), shared, state: Mutex::default() }
+        let idle = (0..shared.workers.get()).map(|_| Apart::default()).collect();
+        Self {
+            port,
+            requests: AtomicUsize::new(0),
+            leased: AtomicUsize::new(0),
+            is_leaving: AtomicBool::new(false),
+            leaving: CancellationToken::new(),
+            left: Notify::new(),
+            refusing: Mutex::default(),
+            idle,
+            shared,
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets nothing new go to it, and waits until what is under way there has ended, apart from what has no end: that ends
+    /// at once.
+    pub(super) async fn leave(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        self.leaving.cancel();
+        self.close_idle();
+        loop {
+            let mut left = std::pin::pin!(self.left.notified());
+            // registered before the look, so that an end between the look and the wait is not missed
+            left.as_mut().enable();
+            if self.leased.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Whether what was not sent yet must look for another way.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst)
+    }
+
+    /// Is cancelled when event streams and tunnels must end.
+    pub(super) fn leaving(&self) -> &CancellationToken {
+        &self.leaving
     }
 
     /// Leave to have one more request under way.
-    pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        self.requests.clone().try_acquire_owned().ok()
+    pub(super) fn admit(self: &Arc<Self>) -> Option<Admitted> {
+        let admitted = self.requests.fetch_add(1, Ordering::Relaxed) < self.shared.limits.requests_per_app;
+        let place = Admitted(self.clone());
+        admitted.then_some(place)
     }
 
-    /// An open connection that is ready. With `look`, one whose socket was looked at.
-    pub(super) fn idle(self: &Arc<Self>, look: bool) -> Option<Lease> {
-        let mut state = self.state();
-        self.drop_old(&mut state.idle);
+    fn idle_of(&self, worker: usize) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle[worker].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An open connection of a worker that is ready. With `look`, one whose socket was looked at.
+    pub(super) fn idle(self: &Arc<Self>, worker: usize, look: bool) -> Option<Lease> {
+        let mut idle = self.idle_of(worker);
+        self.drop_old(worker, &mut idle);
         loop {
             // hyper may need a moment after an answer until the connection takes the next request
-            let ready = state.idle.iter().rposition(|idle| idle.sender.is_ready())?;
-            let Idle { sender, socket, .. } = state.idle.remove(ready);
+            let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
+            let Idle { sender, socket, .. } = idle.remove(ready);
+            self.forget(worker, 1);
             if !look || socket.is_quiet() {
-                return Some(Lease { sender, socket, upstream: self.clone() });
+                return Some(Lease { sender, socket, upstream: InUse::new(self), worker });
             }
         }
     }
 
-    /// A new connection, tried once.
-    pub(super) async fn connect(self: &Arc<Self>) -> io::Result<Lease> {
+    fn forget(&self, worker: usize, count: usize) {
+        self.shared.idle[worker].0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// A new connection of a worker, tried once.
+    pub(super) async fn connect(self: &Arc<Self>, worker: usize) -> io::Result<Lease> {
         let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.get()));
         let stream = timeout(self.shared.timeouts.connect, connecting).await.map_err(|_| io::ErrorKind::TimedOut)?;
         let stream = stream.and_then(|stream| {
@@ -138,17 +229,20 @@ impl Upstream {
             .handshake(TokioIo::new(socket.clone()))
             .await
             .map_err(io::Error::other)?;
-        self.shared.tasks.spawn(async move {
-            // its end shows in the sender and in what is read from it
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Lease { sender, socket, upstream: self.clone() })
+        // it ends when both the sender and the answer are gone, at the latest with the worker's runtime; its end shows in
+        // the sender and in what is read from it
+        tokio::spawn(async move { connection.with_upgrades().await });
+        Ok(Lease { sender, socket, upstream: InUse::new(self), worker })
+    }
+
+    fn refusing(&self) -> MutexGuard<'_, Option<Refusing>> {
+        self.refusing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, refused: bool) {
         let now = Instant::now();
-        let mut state = self.state();
-        state.refusing = refused.then(|| match state.refusing {
+        let mut refusing = self.refusing();
+        *refusing = refused.then(|| match *refusing {
             // nobody asked for a while: whatever is the matter now is another matter
             Some(Refusing { last, .. }) if now - last > self.shared.timeouts.comeback => {
                 Refusing { since: now, last: now }
@@ -161,7 +255,7 @@ impl Upstream {
     /// Waits until trying again makes sense. `false` once the port has refused for too long: then nobody waits any more,
     /// until one connection succeeds.
     pub(super) async fn wait_for_comeback(&self, attempt: u32) -> bool {
-        let refusing = self.state().refusing.map_or(Duration::ZERO, |refusing| refusing.since.elapsed());
+        let refusing = self.refusing().map_or(Duration::ZERO, |refusing| refusing.since.elapsed());
         let limit = self.shared.timeouts.comeback;
         if refusing >= limit {
             return false;
@@ -173,36 +267,67 @@ impl Upstream {
 
     /// Closes the connections that are idle for too long.
     pub(super) fn close_old(&self) {
-        let mut state = self.state();
-        self.drop_old(&mut state.idle);
-        if state.idle.is_empty() {
-            state.idle.shrink_to_fit();
+        for worker in 0..self.idle.len() {
+            let mut idle = self.idle_of(worker);
+            self.drop_old(worker, &mut idle);
+            if idle.is_empty() {
+                idle.shrink_to_fit();
+            }
         }
     }
 
-    fn drop_old(&self, idle: &mut Vec<Idle>) {
-        let now = Instant::now();
+    fn drop_old(&self, worker: usize, idle: &mut Vec<Idle>) {
+        let (now, before) = (Instant::now(), idle.len());
         idle.retain(|idle| !idle.sender.is_closed() && now - idle.since < self.shared.timeouts.idle);
+        self.forget(worker, before - idle.len());
     }
 
     /// Closes all connections that are idle.
     pub(super) fn close_idle(&self) {
-        self.state().idle.clear();
+        for worker in 0..self.idle.len() {
+            let idle = std::mem::take(&mut *self.idle_of(worker));
+            self.forget(worker, idle.len());
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.close_idle();
+    }
+}
+
+/// A request under way at an app.
+#[derive(Debug)]
+pub(super) struct Admitted(Arc<Upstream>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Lease {
+    /// Where it leads.
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream.0
+    }
+
     /// Keeps the connection for the next request. The answer must have been read to its end.
     pub(super) fn give_back(self) {
-        let Self { sender, socket, upstream } = self;
-        if sender.is_closed() {
+        let Self { sender, socket, upstream: in_use, worker } = self;
+        let upstream = &in_use.0;
+        let (shared, mut idle) = (&upstream.shared, upstream.idle_of(worker));
+        // only the worker itself adds to its number
+        if sender.is_closed()
+            || upstream.is_leaving()
+            || idle.len() >= shared.share(shared.limits.idle_per_app)
+            || shared.idle[worker].0.load(Ordering::Relaxed) >= shared.share(shared.limits.idle)
+        {
             return;
         }
-        let Ok(permit) = upstream.shared.idle.clone().try_acquire_owned() else { return };
-        let mut state = upstream.state();
-        if state.idle.len() < upstream.shared.limits.idle_per_app {
-            state.idle.push(Idle { sender, socket, since: Instant::now(), _permit: permit });
-        }
+        shared.idle[worker].0.fetch_add(1, Ordering::Relaxed);
+        idle.push(Idle { sender, socket, since: Instant::now() });
     }
 }
 
@@ -215,13 +340,13 @@ mod tests {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = Port::new(listener.local_addr().unwrap().port()).unwrap();
         let limits = Limits { idle: 3, idle_per_app: 2, ..Limits::default() };
-        let idle = Arc::new(Semaphore::new(limits.idle));
-        let shared = Shared { limits, timeouts: Timeouts::default(), idle, tasks: TaskTracker::new() };
+        let settings = GatewaySettings { limits, ..GatewaySettings::default() };
+        let shared = Shared::new(&settings, NonZero::<usize>::MIN);
         (Arc::new(Upstream::new(port, Arc::new(shared))), listener)
     }
 
     async fn open(upstream: &Arc<Upstream>) -> Lease {
-        let mut lease = upstream.connect().await.unwrap();
+        let mut lease = upstream.connect(0).await.unwrap();
         lease.sender.ready().await.unwrap();
         lease
     }
@@ -233,7 +358,7 @@ mod tests {
             open(&upstream).await.give_back();
             drop(listener.accept().unwrap());
             // hyper has had no turn to notice; only a look tells
-            assert_eq!(upstream.idle(look).is_none(), look);
+            assert_eq!(upstream.idle(0, look).is_none(), look);
         }
     }
 
@@ -242,7 +367,7 @@ mod tests {
         let (upstream, listener) = upstream();
         open(&upstream).await.give_back();
         let _app = listener.accept().unwrap();
-        assert!(upstream.idle(true).is_some());
+        assert!(upstream.idle(0, true).is_some());
     }
 
     #[tokio::test]
@@ -255,10 +380,12 @@ mod tests {
             apps.push(listener.accept().unwrap());
         }
         leases.into_iter().for_each(Lease::give_back);
-        assert_eq!(upstream.state().idle.len(), 2);
-        assert_eq!(upstream.shared.idle.available_permits(), 1);
+        let count = || upstream.shared.idle[0].0.load(Ordering::Relaxed);
+        assert_eq!((upstream.idle_of(0).len(), count()), (2, 2));
+        drop(upstream.idle(0, false).unwrap());
+        assert_eq!((upstream.idle_of(0).len(), count()), (1, 1));
         upstream.close_idle();
-        assert_eq!(upstream.shared.idle.available_permits(), 3);
+        assert_eq!((upstream.idle_of(0).len(), count()), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]
@@ -269,10 +396,10 @@ mod tests {
         assert!(upstream.wait_for_comeback(0).await);
         let now = Instant::now();
         let ago = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
-        upstream.state().refusing = Some(Refusing { since: ago(3), last: now });
+        *upstream.refusing() = Some(Refusing { since: ago(3), last: now });
         assert!(!upstream.wait_for_comeback(0).await);
         // after a while without requests it may be something else
-        upstream.state().refusing = Some(Refusing { since: ago(30), last: ago(20) });
+        *upstream.refusing() = Some(Refusing { since: ago(30), last: ago(20) });
         upstream.note(true);
         assert!(upstream.wait_for_comeback(0).await);
     }

@@ -8,7 +8,8 @@ use crate::router::gateway::{peers::IpRange, settings::Scheme};
 
 /// The other end of a visitor's connection.
 pub(in crate::router::gateway) struct Visitor<'a> {
-    pub(in crate::router::gateway) peer: IpAddr,
+    /// None on a unix socket, where only a trusted proxy can be.
+    pub(in crate::router::gateway) peer: Option<IpAddr>,
     pub(in crate::router::gateway) trusted: &'a [IpRange],
     pub(in crate::router::gateway) scheme: Scheme,
 }
@@ -17,7 +18,7 @@ pub(in crate::router::gateway) struct Visitor<'a> {
 pub(in crate::router::gateway) struct Forwarding {
     trusted: bool,
     chain: String,
-    client: IpAddr,
+    client: Option<IpAddr>,
     scheme: Scheme,
     host: String,
     port: u16,
@@ -48,11 +49,17 @@ impl Visitor<'_> {
         authority: &str,
         port: Option<u16>,
     ) -> Forwarding {
-        let node = if self.peer.is_ipv4() { self.peer.to_string() } else { format!("\"[{}]\"", self.peer) };
-        if !self.trusts(self.peer) {
+        let own_chain = self.peer.map(|peer| peer.to_string()).unwrap_or_default();
+        // RFC 7239 6
+        let node = match self.peer {
+            None => "unknown".to_owned(),
+            Some(IpAddr::V4(peer)) => peer.to_string(),
+            Some(IpAddr::V6(peer)) => format!("\"[{peer}]\""),
+        };
+        if self.peer.is_some_and(|peer| !self.trusts(peer)) {
             return Forwarding {
                 trusted: false,
-                chain: self.peer.to_string(),
+                chain: own_chain,
                 client: self.peer,
                 scheme: self.scheme,
                 host: authority.to_owned(),
@@ -68,7 +75,7 @@ impl Visitor<'_> {
         let own = format!("for={node};host=\"{authority}\";proto={}", scheme.as_str());
         Forwarding {
             trusted: true,
-            chain: joined(headers, &FOR, &self.peer.to_string()),
+            chain: joined(headers, &FOR, &own_chain),
             client: self.client(headers),
             scheme,
             host: last(headers, &HOST).unwrap_or(authority).to_owned(),
@@ -78,13 +85,14 @@ impl Visitor<'_> {
     }
 
     /// The nearest address that is no trusted proxy: what stands left of it, anybody may have written.
-    fn client(&self, headers: &HeaderMap) -> IpAddr {
+    fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = self.peer;
         for line in headers.get_all(FOR).iter().rev() {
             for entry in line.to_str().unwrap_or_default().rsplit(',') {
                 let Ok(address) = entry.trim().parse::<IpAddr>() else { return client };
-                client = address.to_canonical();
-                if !self.trusts(client) {
+                let address = address.to_canonical();
+                client = Some(address);
+                if !self.trusts(address) {
                     return client;
                 }
             }
@@ -101,9 +109,7 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 fn joined(headers: &HeaderMap, name: &HeaderName, own: &str) -> String {
     let lines =
         headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
-    let mut all: Vec<&str> = lines.collect();
-    all.push(own);
-    all.join(", ")
+    lines.chain(Some(own).filter(|own| !own.is_empty())).collect::<Vec<_>>().join(", ")
 }
 
 /// Replaces whatever the headers say about the visitor. From an untrusted one `known` is all there is to tell.
@@ -120,13 +126,15 @@ pub(in crate::router::gateway) fn set_forwarded(headers: &mut HeaderMap, known: 
     }
     let mut set = |name, text: &str| {
         headers.remove(&name);
-        // all of it was a header's text before, or is an address or a number
-        if let Ok(value) = HeaderValue::from_str(text) {
+        // all of it was a header's text before, or is an address or a number; nothing is known of a unix socket's peer
+        if let Ok(value) = HeaderValue::from_str(text)
+            && !text.is_empty()
+        {
             headers.insert(name, value);
         }
     };
     set(FOR, &known.chain);
-    set(REAL_IP, &known.client.to_string());
+    set(REAL_IP, &known.client.map(|client| client.to_string()).unwrap_or_default());
     set(PROTO, known.scheme.as_str());
     set(HOST, &known.host);
     set(PORT, &known.port.to_string());
@@ -141,7 +149,7 @@ mod tests {
         let mut headers: HeaderMap =
             lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect();
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let visitor = Visitor { peer: peer.parse().unwrap(), trusted: &trusted, scheme: Scheme::Http };
+        let visitor = Visitor { peer: peer.parse().ok(), trusted: &trusted, scheme: Scheme::Http };
         let known = visitor.read(&headers, "a.example", None);
         set_forwarded(&mut headers, &known);
         headers
