@@ -1,21 +1,27 @@
 //! The app and the gateway that are measured: this program, as processes of their own.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use lab_core::{
     Port,
     router::{
         Route, RouterConfig, Target,
-        gateway::{Gateway, GatewaySettings},
+        gateway::{Gateway, GatewaySettings, Listener},
     },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{HOST, Outcome, processes::Program};
+use super::{
+    HOST, Outcome,
+    processes::{Place, Program},
+};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok";
 
@@ -25,20 +31,24 @@ pub fn program() -> Outcome<PathBuf> {
 }
 
 /// Starts the app on a port.
-pub fn start_app(port: u16, folder: &std::path::Path) -> Outcome<Program> {
+pub fn start_app(port: u16, folder: &Path) -> Outcome<Program> {
     let mut command = Command::new(program()?);
     command.args(["serve", "--http", &format!("127.0.0.1:{port}")]);
     let mut app = Program::start(&mut command, &folder.join(format!("app-{port}.log")))?;
-    app.listens_on(port)?;
+    app.listens_on(&Place::Port(port))?;
     Ok(app)
 }
 
-/// Starts a gateway on a port that leads [`HOST`] to the app.
-pub fn start_gateway(port: u16, app: u16, folder: &std::path::Path) -> Outcome<Program> {
+/// Starts a gateway that leads [`HOST`] to the app.
+pub fn start_gateway(place: &Place, app: u16, folder: &Path) -> Outcome<Program> {
+    let (word, log) = match place {
+        Place::Port(port) => (port.to_string(), "gateway.log"),
+        Place::Socket(path) => (path.display().to_string(), "gateway-on-socket.log"),
+    };
     let mut command = Command::new(program()?);
-    command.args(["gateway", &app.to_string(), &port.to_string()]);
-    let mut gateway = Program::start(&mut command, &folder.join(format!("gateway-{port}.log")))?;
-    gateway.listens_on(port)?;
+    command.args(["gateway", &app.to_string(), &word]);
+    let mut gateway = Program::start(&mut command, &folder.join(log))?;
+    gateway.listens_on(place)?;
     Ok(gateway)
 }
 
@@ -70,13 +80,16 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// `gateway <app's port> <port>`: Lab's gateway and nothing else.
+/// `gateway <app's port> <port or socket>`: Lab's gateway and nothing else.
 pub async fn gateway(arguments: &[String]) -> Outcome<()> {
-    let [app, port] = arguments else { return Err("gateway <app's port> <port>".into()) };
+    let [app, place] = arguments else { return Err("gateway <app's port> <port or socket>".into()) };
     let target = Target::Port(Port::new(app.parse()?).ok_or("a port is not 0")?);
     let gateway = Gateway::new(GatewaySettings::default());
     gateway.apply([(HOST.parse()?, Route { app: None, target })].into()).await?;
-    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let listener: Listener = match place.parse::<u16>() {
+        Ok(port) => TcpListener::bind(("127.0.0.1", port)).await?.into(),
+        Err(_) => UnixListener::bind(place)?.into(),
+    };
     gateway.serve(listener, CancellationToken::new()).await;
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::{
     io::Read,
+    net::TcpStream,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -26,6 +28,23 @@ pub fn version(command: &mut Command) -> Outcome<String> {
     let output = command.output()?;
     let text = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
+}
+
+/// Where a program listens.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On the loopback interface.
+    Port(u16),
+    Socket(PathBuf),
+}
+
+impl Place {
+    fn is_listened_on(&self) -> bool {
+        match self {
+            Self::Port(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
+            Self::Socket(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
 }
 
 /// A running program. Dropped, it and its descendants are killed, by their ids.
@@ -66,16 +85,16 @@ impl Program {
         family(self.pid()).split_off(1)
     }
 
-    /// Waits until something listens on the loopback port.
-    pub fn listens_on(&mut self, port: u16) -> Outcome<()> {
+    /// Waits until something listens there.
+    pub fn listens_on(&mut self, place: &Place) -> Outcome<()> {
         let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !place.is_listened_on() {
             if let Some(status) = self.child.try_wait()? {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                return Err(format!("{status} before it listened on {port}: {log}").into());
+                return Err(format!("{status} before it listened on {place:?}: {log}").into());
             }
             if begun.elapsed() > Duration::from_secs(20) {
-                return Err(format!("nothing listens on {port}").into());
+                return Err(format!("nothing listens on {place:?}").into());
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -7,7 +7,7 @@ use lab_core::testing::ports::leased_ranges;
 use super::{
     HOST, Outcome, itself,
     peers::{caddy, nginx, webcentral},
-    processes::{Program, tool},
+    processes::{Place, Program, tool},
     results::{Better, Line, Results},
     wrk::{self, Load},
 };
@@ -47,7 +47,7 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     results.notes.push(format!(
         "proxy: keep-alive connections of wrk to an app that answers two bytes, {seconds} s each, in turns, the best of \
          {rounds} rounds; all on this machine's cores, wrk and the app included. `direct` is the app alone, `caddy edge` is \
-         Caddy in front of Lab's gateway. CPU is user and system time of the proxy's processes. {}; {}.",
+         Caddy in front of Lab's gateway on a unix socket. CPU is user and system time of the proxy's processes. {}; {}.",
         caddy::version()?,
         nginx::version()?
     ));
@@ -56,11 +56,12 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     let _app = itself::start_app(app, dir.path())?;
     let mut proxies = vec![Proxy { name: "direct", port: app, programs: Vec::new(), best: WORST }];
     let mut add = |name, port, programs| proxies.push(Proxy { name, port, programs, best: WORST });
-    let (gateway, direct, edge, behind, nginx, other) = (port()?, port()?, port()?, port()?, port()?, port()?);
-    add("lab", gateway, vec![itself::start_gateway(gateway, app, dir.path())?]);
-    add("caddy", direct, vec![caddy::start_proxy(direct, app, dir.path())?]);
-    let edge_gateway = itself::start_gateway(behind, app, dir.path())?;
-    add("caddy edge", edge, vec![caddy::start_proxy(edge, behind, dir.path())?, edge_gateway]);
+    let (gateway, direct, edge, nginx, other) = (port()?, port()?, port()?, port()?, port()?);
+    add("lab", gateway, vec![itself::start_gateway(&Place::Port(gateway), app, dir.path())?]);
+    add("caddy", direct, vec![caddy::start_proxy(direct, &Place::Port(app), dir.path())?]);
+    let socket = Place::Socket(dir.path().join("gateway.sock"));
+    let behind = itself::start_gateway(&socket, app, dir.path())?;
+    add("caddy edge", edge, vec![caddy::start_proxy(edge, &socket, dir.path())?, behind]);
     add("nginx", nginx, vec![nginx::start_proxy(nginx, app, dir.path())?]);
     match webcentral::start_proxy(other, app, dir.path()) {
         Ok(program) => add("webcentral", other, vec![program]),

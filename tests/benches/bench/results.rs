@@ -176,6 +176,7 @@ impl Results {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "ratios are rounded to a few digits")]
 mod tests {
     use super::*;
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{
     HOST, Outcome,
-    processes::{Program, tool, version as version_of},
+    processes::{Place, Program, tool, version as version_of},
 };
 
 /// `Caddy 2.11.7`.
@@ -17,19 +17,23 @@ pub fn version() -> Outcome<String> {
 }
 
 /// Starts Caddy on a port that leads [`HOST`] to an upstream.
-pub fn start_proxy(port: u16, upstream: u16, folder: &Path) -> Outcome<Program> {
+pub fn start_proxy(port: u16, upstream: &Place, folder: &Path) -> Outcome<Program> {
     let routes = json!([route("app", HOST, upstream)]);
     start(&config(&json!({"disabled": true}), port, &routes), port, folder)
 }
 
 /// The route of one host.
-fn route(id: &str, host: &str, upstream: u16) -> Value {
+fn route(id: &str, host: &str, upstream: &Place) -> Value {
+    let dial = match upstream {
+        Place::Port(port) => format!("127.0.0.1:{port}"),
+        Place::Socket(path) => format!("unix/{}", path.display()),
+    };
     json!({
         "@id": id,
         "match": [{"host": [host]}],
         "handle": [{
             "handler": "reverse_proxy",
-            "upstreams": [{"dial": format!("127.0.0.1:{upstream}")}],
+            "upstreams": [{"dial": dial}],
             // as many as there are visitors: its default of 32 would open a connection for most requests of 128
             "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": 128}},
         }],
@@ -57,7 +61,7 @@ fn start(config: &Value, port: u16, folder: &Path) -> Outcome<Program> {
     let home = folder.join(format!("caddy-{port}"));
     command.arg("run").arg("--config").arg(&file).env("XDG_DATA_HOME", &home).env("XDG_CONFIG_HOME", &home);
     let mut caddy = Program::start(&mut command, &folder.join(format!("caddy-{port}.log")))?;
-    caddy.listens_on(port)?;
+    caddy.listens_on(&Place::Port(port))?;
     Ok(caddy)
 }
 
@@ -81,7 +85,7 @@ impl Administered {
 
     /// Replaces the whole configuration by one with so many routes.
     pub async fn load(&self, routes: u16, upstream: u16) -> Outcome<()> {
-        let routes: Value = (0..routes).map(|n| route(&id(n), &host(n), upstream)).collect();
+        let routes: Value = (0..routes).map(|n| route(&id(n), &host(n), &Place::Port(upstream))).collect();
         let config = config(&self.admin, self.port, &routes);
         self.send(reqwest::Method::POST, "load", &config).await
     }
@@ -89,7 +93,7 @@ impl Administered {
     /// Changes the first route and nothing else.
     pub async fn change_one_route(&self, upstream: u16) -> Outcome<()> {
         let path = format!("id/{}", id(0));
-        self.send(reqwest::Method::PATCH, &path, &route(&id(0), &host(0), upstream)).await
+        self.send(reqwest::Method::PATCH, &path, &route(&id(0), &host(0), &Place::Port(upstream))).await
     }
 
     async fn send(&self, method: reqwest::Method, path: &str, body: &Value) -> Outcome<()> {

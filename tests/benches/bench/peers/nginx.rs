@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use crate::bench::{
     HOST, Outcome,
-    processes::{Program, tool, version as version_of},
+    processes::{Place, Program, tool, version as version_of},
 };
 
 const PROGRAM: &str = "nginx/usr/sbin/nginx";
@@ -46,6 +46,6 @@ pub fn start_proxy(port: u16, upstream: u16, folder: &Path) -> Outcome<Program> 
     let mut command = Command::new(tool(PROGRAM)?);
     command.arg("-p").arg(&home).arg("-e").arg(home.join("error.log")).arg("-c").arg(&file);
     let mut nginx = Program::start(&mut command, &folder.join("nginx.log"))?;
-    nginx.listens_on(port)?;
+    nginx.listens_on(&Place::Port(port))?;
     Ok(nginx)
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use crate::bench::{
     HOST, Outcome,
-    processes::{Program, tool},
+    processes::{Place, Program, tool},
 };
 
 /// Starts webcentral on a port (of every address: it knows no other way) that leads [`HOST`] to an upstream.
@@ -27,6 +27,6 @@ pub fn start_proxy(port: u16, upstream: u16, folder: &Path) -> Outcome<Program> 
         .arg(home.join("data"))
         .env("HOME", &home);
     let mut webcentral = Program::start(&mut command, &folder.join("webcentral.log"))?;
-    webcentral.listens_on(port)?;
+    webcentral.listens_on(&Place::Port(port))?;
     Ok(webcentral)
 }
