@@ -52,6 +52,11 @@ image-clean: ## Deletes what image-test keeps between runs
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
 
+.PHONY: bench
+bench: tools ## Measures Lab beside Caddy, nginx and supervisord: ONLY=proxy|routes|restart|memory|deploy QUICK=1
+	@scripts/install-tools.sh bench
+	cargo bench --locked -p lab-tests --bench bench -- $(if $(QUICK),--quick) $(ONLY)
+
 .PHONY: clean
 clean: ## Deletes what was built; .tools/ stays
 	cargo clean

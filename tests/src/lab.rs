@@ -7,6 +7,10 @@
 )]
 
 mod api;
+#[path = "../benches/bench/results.rs"]
+mod bench_results;
+#[path = "../benches/bench/wrk.rs"]
+mod bench_wrk;
 mod cli;
 mod data;
 mod deploy;

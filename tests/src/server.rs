@@ -21,11 +21,12 @@ pub fn binaries() -> &'static Path {
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "-p", "lab-server", "-p", "lab-cli"])
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(root())
             .status()
             .unwrap();
         assert!(built.success(), "lab-server and lab do not build");
-        // this test program is in <target>/debug/deps
+        // this program is in <target>/<profile>/deps
         let program = std::env::current_exe().unwrap();
         program.ancestors().nth(2).unwrap().to_owned()
     })
