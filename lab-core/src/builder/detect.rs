@@ -94,6 +94,10 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .iter()
             .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
             .collect(),
+        seed: None,
+        env_hints: Vec::new(),
+        env_file: false,
+        warnings: Vec::new(),
         reasons,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! A frontend that Lab cannot serve never keeps the backend from being deployed: it is left out, and the plan says why.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
     BuildError, Candidate, Resolved, Scope, candidate,
@@ -90,6 +90,9 @@ fn detected(
         directory: path(&found.package.folder),
         commands: vec![words(manager.install), words(&[&[manager.name], script].concat())],
         output: found.output.as_deref().map(path),
+        node: None,
+        manager: None,
+        env: BTreeMap::new(),
     })
 }
 
@@ -223,7 +226,14 @@ fn stated(
         None => detected,
     };
     reasons.push(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
-    Ok(Frontend { directory: path(&folder), commands, output: output.as_deref().map(path) })
+    Ok(Frontend {
+        directory: path(&folder),
+        commands,
+        output: output.as_deref().map(path),
+        node: None,
+        manager: None,
+        env: BTreeMap::new(),
+    })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -58,6 +58,8 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>)
             |tags| tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         ),
         pocketbase: scope.tree.text(&paths::join(module, "go.mod")).and_then(requires),
+        cgo: false,
+        go: None,
     })
 }
 

@@ -51,7 +51,7 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PocketBase { version } => write!(f, "the official PocketBase {version}"),
-            Self::Go { module, package, tags, pocketbase } => {
+            Self::Go { module, package, tags, pocketbase, .. } => {
                 write!(f, "Go, in {}: {}", shown(module), Self::go_build(package, tags, Path::new("app")).join(" "))?;
                 pocketbase.as_ref().map_or(Ok(()), |version| write!(f, " (PocketBase {version})"))
             }
