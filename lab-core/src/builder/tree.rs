@@ -7,8 +7,38 @@ use std::{collections::BTreeMap, ops::Bound};
 
 pub mod paths;
 mod read;
+mod relevant;
 
-pub use read::{Limits, relevant};
+pub use read::Limits;
+pub use relevant::{is_migration, relevant};
+
+/// What a file is by its first bytes, where that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Magic {
+    /// A program for Linux, with the number of its processor (`e_machine`).
+    Elf(u16),
+    /// A program for macOS.
+    MachO,
+    /// A program for Windows.
+    Pe,
+    /// A pointer to content that Git LFS keeps elsewhere.
+    LfsPointer,
+}
+
+impl Magic {
+    /// Looks at the first bytes of a file.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x7f, b'E', b'L', b'F', ..] if bytes.len() >= 20 => {
+                Some(Self::Elf(u16::from_le_bytes([bytes[18], bytes[19]])))
+            }
+            [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => Some(Self::MachO),
+            [b'M', b'Z', ..] => Some(Self::Pe),
+            _ if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => Some(Self::LfsPointer),
+            _ => None,
+        }
+    }
+}
 
 /// What a path of a tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +75,7 @@ pub enum Resolved {
 pub struct Tree {
     entries: BTreeMap<String, Kind>,
     texts: BTreeMap<String, String>,
+    magic: BTreeMap<String, Magic>,
     /// What was left out, one sentence each.
     pub remarks: Vec<String>,
 }
@@ -70,7 +101,35 @@ impl Tree {
     /// Adds a file with its content.
     pub fn insert_file(&mut self, path: &str, content: &str) {
         self.insert(path, Kind::File { size: content.len() as u64 });
-        self.texts.insert(path.to_owned(), content.to_owned());
+        self.remember(path, content.as_bytes());
+        self.texts.insert(path.to_owned(), content.replace("\r\n", "\n"));
+    }
+
+    fn remember(&mut self, path: &str, first: &[u8]) {
+        if let Some(magic) = Magic::of(first) {
+            self.magic.insert(path.to_owned(), magic);
+        }
+    }
+
+    /// What the file at `path` is by its first bytes, where that matters.
+    pub fn magic(&self, path: &str) -> Option<Magic> {
+        self.magic.get(path).copied()
+    }
+
+    /// Every file that is something by its first bytes.
+    pub fn magics(&self) -> impl Iterator<Item = (&str, Magic)> {
+        self.magic.iter().map(|(path, magic)| (path.as_str(), *magic))
+    }
+
+    /// Every file whose content was read, in order.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// What is in `folder` itself, in order.
+    pub fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Kind)> + use<'_> {
+        let depth = paths::depth(folder) + 1;
+        self.below(folder).filter(move |(path, _)| paths::depth(path) == depth)
     }
 
     fn insert(&mut self, path: &str, kind: Kind) {
