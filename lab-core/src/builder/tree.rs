@@ -101,6 +101,9 @@ impl Tree {
     /// Adds a file with its content.
     pub fn insert_file(&mut self, path: &str, content: &str) {
         self.insert(path, Kind::File { size: content.len() as u64 });
+        if self.kind(path).is_none() {
+            return;
+        }
         self.remember(path, content.as_bytes());
         self.texts.insert(path.to_owned(), content.replace("\r\n", "\n"));
     }
@@ -133,7 +136,8 @@ impl Tree {
     }
 
     fn insert(&mut self, path: &str, kind: Kind) {
-        if path.is_empty() {
+        // no folder has such names: a tree of them would mislead
+        if path.split('/').any(|name| matches!(name, "" | "." | "..")) {
             return;
         }
         let mut folder = path;
@@ -211,6 +215,18 @@ impl Tree {
     pub fn holds(&self, folder: &str, wanted: impl Fn(&str) -> bool) -> bool {
         let Resolved::Inside(folder) = self.resolve(folder) else { return false };
         self.below(&folder).any(|(path, kind)| !matches!(kind, Kind::Folder | Kind::Other) && wanted(paths::name(path)))
+    }
+
+    /// As [`Self::folders`], with links that lead to folders; what is behind a link is not entered.
+    pub fn folders_and_links(&self, below: &str, depth: usize) -> Vec<String> {
+        let is_one = |path: &str, kind: &Kind| match kind {
+            Kind::Folder => true,
+            Kind::Link { .. } => self.is_folder(path),
+            Kind::File { .. } | Kind::Other => false,
+        };
+        let inside = self.below(below).filter(|(path, _)| paths::depth_below(path, below) <= depth);
+        let inside = inside.filter(|(path, kind)| is_one(path, kind)).map(|(path, _)| path.to_owned());
+        std::iter::once(below.to_owned()).chain(inside).collect()
     }
 
     /// The tree itself and its folders, as deep as `depth` names, without links.

@@ -1,15 +1,15 @@
 //! Chooses the app among the candidates, or asks.
 
-use super::{BuildError, Candidate, RULES, Scope, candidate, candidate::Rule, paths};
+use super::{BuildError, Candidate, Notes, RULES, Scope, candidate, candidate::Rule, paths};
 use crate::builder::lab_toml::{Section, ServerKind};
 
 /// The app's folder and kind.
-pub(super) fn choose(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+pub(super) fn choose(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
     let chosen = match stated(scope)? {
         Some(stated) => stated,
-        None => ranked(scope, reasons)?,
+        None => ranked(scope, notes)?,
     };
-    reasons.push(chosen.reason.clone());
+    notes.say(chosen.reason.clone());
     Ok(chosen)
 }
 
@@ -40,7 +40,7 @@ fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
 /// Whether `lab.toml` says of any of PocketBase's folders where it is.
 fn folders_stated(scope: &Scope<'_>) -> bool {
     let toml = &scope.stated.toml;
-    [&toml.hooks, &toml.migrations, &toml.public].into_iter().any(|folder| folder.as_ref().is_some())
+    toml.hooks.is_some() || toml.migrations.is_some() || toml.public.is_some()
 }
 
 fn official(scope: &Scope<'_>) -> Candidate {
@@ -57,13 +57,13 @@ fn candidates(scope: &Scope<'_>) -> impl Iterator<Item = Candidate> {
     rules(scope).flat_map(|rule| (rule.find)(scope))
 }
 
-fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+fn ranked(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
     let mut found: Vec<Candidate> = candidates(scope).collect();
     found.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.root.cmp(&b.root)));
     let Some(best) = found.first().cloned() else {
         let toml = &scope.stated.toml;
-        let named = [&toml.hooks, &toml.migrations, &toml.public];
-        if named.into_iter().any(|folder| matches!(folder, Some(Section::On(_)))) {
+        let hooks = matches!(toml.hooks, Some(Section::On(_)));
+        if hooks || [&toml.migrations, &toml.public].into_iter().any(|folder| matches!(folder, Some(Section::On(_)))) {
             return Ok(official(scope));
         }
         return Err(not_recognised(scope));
@@ -72,8 +72,9 @@ fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, Bui
     if equal.len() > 1 {
         return Err(ambiguous(&equal));
     }
-    reasons
-        .extend(found.iter().filter(|other| other.root != best.root).take(10).map(|other| passed_over(scope, other)));
+    for other in found.iter().filter(|other| other.root != best.root).take(10) {
+        notes.say(passed_over(scope, other));
+    }
     Ok(best)
 }
 

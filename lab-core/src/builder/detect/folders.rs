@@ -1,7 +1,7 @@
 //! Where an app's hooks, migrations and files to serve are.
 
 use super::{BuildError, Candidate, Resolved, Scope, paths, recipes::Role};
-use crate::builder::lab_toml::{FolderSection, ServerKind};
+use crate::builder::lab_toml::{FolderSection, Section, ServerKind};
 
 /// The folders that an app has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,30 +31,26 @@ impl Folders {
 /// what is in the folder that was looked in (a Go module often has its own folder, beside these).
 pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate) -> Result<Folders, BuildError> {
     let toml = &scope.stated.toml;
-    let one = |section: Option<Option<&FolderSection>>, known: &Option<String>, role, name: &str| match section {
-        Some(None) => Ok(None),
-        Some(Some(FolderSection { path: Some(path), .. })) => scope.stated_folder(path).map(Some),
-        _ => match known {
-            Some(known) => Ok(Some(known.clone())),
-            None => detected(scope, chosen, role, name),
-        },
+    let hooks = toml.hooks.as_ref().map(|section| section.on().map(|hooks| hooks.path.as_ref()));
+    let of = |section: &'_ Option<Section<FolderSection>>| {
+        section.as_ref().map(|section| section.on().map(|folder| Some(folder.path.clone())))
     };
-    let hooks = toml.hooks.as_ref().map(|section| section.on().map(|hooks| hooks.folder()));
-    Ok(Folders {
-        hooks: one(hooks.as_ref().map(Option::as_ref), &chosen.folders.hooks, Role::Hooks, "pb_hooks")?,
-        migrations: one(
-            toml.migrations.as_ref().map(|section| section.on()),
-            &chosen.folders.migrations,
-            Role::Migrations,
-            "pb_migrations",
-        )?,
-        public: one(
-            toml.public.as_ref().map(|section| section.on()),
-            &chosen.folders.public,
-            Role::Public,
-            "pb_public",
-        )?,
-    })
+    let mut found = Folders::default();
+    for (role, name, stated) in [
+        (Role::Hooks, "pb_hooks", hooks.map(|section| section.map(Option::<&_>::cloned))),
+        (Role::Migrations, "pb_migrations", of(&toml.migrations)),
+        (Role::Public, "pb_public", of(&toml.public)),
+    ] {
+        *found.slot(role) = match stated {
+            Some(None) => None,
+            Some(Some(Some(path))) => Some(scope.stated_folder(&path)?),
+            Some(Some(None)) | None => match chosen.folders.clone().slot(role) {
+                Some(known) => Some(known.clone()),
+                None => detected(scope, chosen, role, name)?,
+            },
+        };
+    }
+    Ok(found)
 }
 
 fn detected(scope: &Scope<'_>, chosen: &Candidate, role: Role, name: &str) -> Result<Option<String>, BuildError> {

@@ -5,7 +5,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use super::{
-    BuildError, Candidate, Resolved, Scope, candidate,
+    BuildError, Candidate, Notes, Resolved, Scope, candidate,
     embed::{Embed, embeds},
     frameworks,
     frameworks::Verdict,
@@ -46,25 +46,20 @@ pub(super) fn find(
     scope: &Scope<'_>,
     chosen: &Candidate,
     public: Option<&str>,
-    reasons: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Option<Frontend>, BuildError> {
     match &scope.stated.toml.frontend {
         Some(Section::Off) => Ok(None),
-        Some(Section::On(section)) => stated(scope, chosen, section, reasons).map(Some),
-        None => Ok(detected(scope, chosen, public, reasons)),
+        Some(Section::On(section)) => stated(scope, chosen, section, notes).map(Some),
+        None => Ok(detected(scope, chosen, public, notes)),
     }
 }
 
-fn detected(
-    scope: &Scope<'_>,
-    chosen: &Candidate,
-    public: Option<&str>,
-    reasons: &mut Vec<String>,
-) -> Option<Frontend> {
-    let found = best(scope, chosen, reasons)?;
+fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: &mut Notes) -> Option<Frontend> {
+    let found = best(scope, chosen, notes)?;
     let file = paths::join(&found.package.folder, "package.json");
     if let Some((name, Verdict::Server { instead })) = &found.verdict {
-        reasons.push(format!(
+        notes.say(format!(
             "`{file}` is {name} rendered by a server, which Lab does not run: deployed without it; to serve it as files, use {instead}"
         ));
         return None;
@@ -74,14 +69,14 @@ fn detected(
         && scope.tree.is_file(&paths::join(public, "index.html"))
         && !meant
     {
-        reasons.push(format!(
+        notes.say(format!(
             "`{public}/index.html` is committed and no build writes there: served as it is, `{file}` is not built; `[frontend]` in `lab.toml` changes that"
         ));
         return None;
     }
     let tool = found.verdict.as_ref().map_or("its `build` script", |(name, _)| name);
     let manager = found.package.manager(scope);
-    reasons.push(format!("`{file}` is a frontend ({tool}), built with {} and served as `pb_public`", manager.name));
+    notes.say(format!("`{file}` is a frontend ({tool}), built with {} and served as `pb_public`", manager.name));
     let script = match &found.verdict {
         Some((_, Verdict::Static { script: Some(script), .. })) => script,
         _ => &["run", "build"] as &[&str],
@@ -97,7 +92,7 @@ fn detected(
 }
 
 /// The most likely package, server-rendered or not; none when there is none or several are as likely.
-fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Option<Found> {
+fn best(scope: &Scope<'_>, chosen: &Candidate, notes: &mut Notes) -> Option<Found> {
     let embeds = embeds(scope, chosen);
     let folders = folders(scope, chosen, &embeds);
     let mut all: Vec<Found> = folders.iter().filter_map(|folder| found(scope, chosen, &embeds, folder)).collect();
@@ -106,7 +101,7 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Opt
         && first.rank == second.rank
     {
         let (first, second) = (&first.package.folder, &second.package.folder);
-        reasons.push(format!(
+        notes.say(format!(
             "`{first}` and `{second}` could both be the frontend: deployed without; name one by `[frontend]` with `directory` in `lab.toml`"
         ));
         return None;
@@ -185,14 +180,14 @@ fn stated(
     scope: &Scope<'_>,
     chosen: &Candidate,
     section: &FrontendSection,
-    reasons: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Frontend, BuildError> {
     let file = scope.stated.path();
     let invalid = |reason: String| BuildError::Invalid { what: format!("`{file}`, `frontend`"), reason };
     let folder = if let Some(directory) = &section.directory {
         scope.stated_folder(directory)?
     } else {
-        let found = best(scope, chosen, reasons);
+        let found = best(scope, chosen, notes);
         found.ok_or_else(|| invalid("needs a `directory`: none was found".to_owned()))?.package.folder
     };
     let package = Package::read(scope, &folder);
@@ -225,7 +220,7 @@ fn stated(
         }
         None => detected,
     };
-    reasons.push(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
+    notes.say(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
     Ok(Frontend {
         directory: path(&folder),
         commands,

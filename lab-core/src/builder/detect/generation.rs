@@ -32,7 +32,11 @@ impl Code {
             (true, false) => Some(Generation::From023),
             (false, false) => {
                 let newest = |files: &[String]| {
-                    files.iter().filter(|file| !is_hook(paths::name(file))).map(|file| paths::name(file).to_owned()).max()
+                    files
+                        .iter()
+                        .filter(|file| !is_hook(paths::name(file)))
+                        .map(|file| paths::name(file).to_owned())
+                        .max()
                 };
                 let older = newest(&self.before) > newest(&self.from);
                 Some(if older { Generation::Before023 } else { Generation::From023 })

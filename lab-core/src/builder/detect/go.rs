@@ -1,7 +1,7 @@
 //! Apps that are Go programs with PocketBase as a library.
 
 use super::{
-    BuildError, Candidate, Scope,
+    BuildError, Candidate, Notes, Scope,
     candidate::{DEPTH, Rule},
     path, paths,
 };
@@ -35,7 +35,7 @@ fn requires(go_mod: &str) -> Option<String> {
 }
 
 /// How the module in `module` is built.
-pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<Server, BuildError> {
+pub(super) fn server(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<Server, BuildError> {
     let server = scope.stated.server();
     let package = match server.and_then(|server| server.package.as_ref()) {
         Some(stated) => {
@@ -46,7 +46,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>)
             }
             folder
         }
-        None => main(scope, module, reasons)?,
+        None => main(scope, module, notes)?,
     };
     let relative = paths::relative(&package, module);
     let tags = server.and_then(|server| server.tags.as_ref());
@@ -65,7 +65,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>)
 
 /// The folder of the main package: the module's own, else the only one that makes a PocketBase, else the only one in
 /// `cmd`, else the only one.
-fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<String, BuildError> {
+fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, BuildError> {
     let all = mains(scope, module);
     let cmd = paths::join(module, "cmd");
     let ways: [Way<'_>; 4] = [
@@ -77,7 +77,7 @@ fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<St
     for (why, fits) in ways {
         let mut fitting = all.iter().filter(|(folder, uses)| fits(folder, *uses));
         if let (Some((folder, _)), None) = (fitting.next(), fitting.next()) {
-            reasons.push(format!("the main package is `{}`: {why}", paths::shown(folder)));
+            notes.say(format!("the main package is `{}`: {why}", paths::shown(folder)));
             return Ok(folder.clone());
         }
     }

@@ -1,6 +1,6 @@
 //! What a `package.json` says that matters here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ pub(super) struct Package {
     pub folder: String,
     /// Its scripts.
     pub scripts: BTreeMap<String, String>,
-    /// Names of its dependencies, of both kinds.
-    pub dependencies: BTreeSet<String>,
+    /// Its dependencies of both kinds, with the range of each.
+    pub dependencies: BTreeMap<String, String>,
     /// Whether it is the root of a workspace.
     pub is_workspace: bool,
     /// `pnpm@9.1.0`
@@ -25,16 +25,14 @@ impl Package {
     /// Reads the `package.json` in `folder`; none when there is none or it cannot be read.
     pub(super) fn read(scope: &Scope<'_>, folder: &str) -> Option<Self> {
         let json: Value = serde_json::from_str(scope.tree.text(&paths::join(folder, "package.json"))?).ok()?;
-        let names = |key: &str| json.get(key).and_then(Value::as_object).into_iter().flat_map(|it| it.keys().cloned());
-        let scripts = json.get("scripts").and_then(Value::as_object);
+        let texts = |key: &str| -> BTreeMap<String, String> {
+            let object = json.get(key).and_then(Value::as_object).into_iter().flatten();
+            object.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+        };
         Some(Self {
             folder: folder.to_owned(),
-            scripts: scripts
-                .into_iter()
-                .flatten()
-                .filter_map(|(name, script)| Some((name.clone(), script.as_str()?.to_owned())))
-                .collect(),
-            dependencies: names("dependencies").chain(names("devDependencies")).collect(),
+            scripts: texts("scripts"),
+            dependencies: texts("devDependencies").into_iter().chain(texts("dependencies")).collect(),
             is_workspace: json.get("workspaces").is_some()
                 || scope.tree.is_file(&paths::join(folder, "pnpm-workspace.yaml")),
             manager: json.get("packageManager").and_then(Value::as_str).map(str::to_owned),
@@ -43,7 +41,7 @@ impl Package {
 
     /// Whether it depends on `name`.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.dependencies.contains(name)
+        self.dependencies.contains_key(name)
     }
 
     /// What the script `name` runs, with what npm runs before and after it.

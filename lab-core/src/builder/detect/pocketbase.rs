@@ -86,7 +86,8 @@ fn by_content(scope: &Scope<'_>) -> BTreeMap<String, Found> {
 
 /// Apps by what recipes call their folders.
 fn by_recipes(scope: &Scope<'_>, all: &mut BTreeMap<String, Found>) {
-    let named = scope.named.iter().filter(|named| named.role != Role::Data && paths::is_below(&named.path, &scope.root));
+    let named =
+        scope.named.iter().filter(|named| named.role != Role::Data && paths::is_below(&named.path, &scope.root));
     let mut files: Vec<(&str, Vec<_>)> = Vec::new();
     for named in named {
         match files.iter_mut().find(|(file, _)| *file == named.file) {

@@ -49,7 +49,10 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
         notes.say(format!("PocketBase {}: `{}` names it", pin.version, pin.file));
         let others: Vec<&Pin> = pins.iter().filter(|it| it.version != pin.version && fits(it)).take(3).collect();
         for other in others {
-            notes.say(format!("PocketBase {} in `{}` was passed over: `{}` comes first", other.version, other.file, pin.file));
+            notes.say(format!(
+                "PocketBase {} in `{}` was passed over: `{}` comes first",
+                other.version, other.file, pin.file
+            ));
         }
         return pin.version.clone();
     }

@@ -25,6 +25,7 @@ output = "web/dist"
 
 [hooks]
 path = "./backend/hooks/"
+pool = 4
 
 [migrations]
 path = "backend/db"
@@ -46,7 +47,9 @@ fn everything_can_be_stated() {
     let Some(Section::On(frontend)) = &toml.frontend else { panic!("no frontend: {toml:?}") };
     assert_eq!(frontend.install, Some(Words(vec!["pnpm".to_owned(), "install".to_owned()])));
     let Some(Section::On(hooks)) = &toml.hooks else { panic!("no hooks: {toml:?}") };
-    assert_eq!(hooks.path.get_ref().as_str(), "backend/hooks");
+    let path = hooks.path.as_ref().expect("path");
+    assert_eq!(path.get_ref().as_str(), "backend/hooks");
+    assert_eq!(hooks.pool, Some(PoolSize(4)));
     assert_eq!(toml.health.and_then(|health| health.timeout), Some(Seconds(30)));
     assert_eq!(read("").expect("empty"), LabToml::default());
     assert_eq!(read("frontend = false").expect("off").frontend, Some(Section::Off));

@@ -24,6 +24,15 @@ pub fn is_below(path: &str, folder: &str) -> bool {
     !path.is_empty() && (folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
 }
 
+/// The deepest folder that both are in or are.
+pub fn common<'a>(one: &'a str, other: &str) -> &'a str {
+    let mut folder = one;
+    while !(folder == other || is_below(other, folder)) {
+        folder = parent(folder);
+    }
+    folder
+}
+
 /// How many names `path` has.
 pub fn depth(path: &str) -> usize {
     if path.is_empty() { 0 } else { path.split('/').count() }
@@ -72,5 +81,13 @@ mod tests {
         assert_eq!(normal("", "./a//b/.").as_deref(), Some("a/b"));
         assert_eq!(normal("a", "../..").as_deref(), None);
         assert_eq!(normal("a", "/etc").as_deref(), None);
+    }
+
+    #[test]
+    fn two_paths_have_a_deepest_folder_in_common() {
+        assert_eq!(common("a/b/c", "a/b/d"), "a/b");
+        assert_eq!(common("a/b", "a/b/d"), "a/b");
+        assert_eq!(common("a/b", "a/bc"), "a");
+        assert_eq!(common("a", "b"), "");
     }
 }

@@ -39,17 +39,91 @@ pub(super) fn copies(text: &str) -> Vec<(String, String)> {
 
 /// Programs of a `RUN` that only fetch PocketBase, arrange files or build what the plan builds too.
 const PLAIN: &[&str] = &[
-    "apk", "apt-get", "apt", "unzip", "wget", "curl", "chmod", "chown", "mkdir", "rm", "mv", "cp", "ln", "echo", "set",
-    "adduser", "addgroup", "useradd", "groupadd", "test", "[", "cd", "tar", "export", "sha256sum", "true", "ls", "touch",
-    "npm", "pnpm", "yarn", "bun", "corepack", "npx", "go", "case", "esac", "if", "then", "fi", "else", "arch", "uname",
-    "update-ca-certificates", "sh", "install",
+    "apk",
+    "apt-get",
+    "apt",
+    "unzip",
+    "wget",
+    "curl",
+    "chmod",
+    "chown",
+    "mkdir",
+    "rm",
+    "mv",
+    "cp",
+    "ln",
+    "echo",
+    "set",
+    "adduser",
+    "addgroup",
+    "useradd",
+    "groupadd",
+    "test",
+    "[",
+    "cd",
+    "tar",
+    "export",
+    "sha256sum",
+    "true",
+    "ls",
+    "touch",
+    "npm",
+    "pnpm",
+    "yarn",
+    "bun",
+    "corepack",
+    "npx",
+    "go",
+    "case",
+    "esac",
+    "if",
+    "then",
+    "fi",
+    "else",
+    "arch",
+    "uname",
+    "update-ca-certificates",
+    "sh",
+    "install",
 ];
 
 /// Packages of the distribution that change nothing for PocketBase.
 const PACKAGES: &[&str] = &[
-    "add", "install", "update", "upgrade", "clean", "apk", "apt", "apt-get", "unzip", "zip", "wget", "curl",
-    "ca-certificates", "bash", "sh", "tzdata", "openssh", "git", "zlib", "zlib-dev", "build-base", "gcc", "musl-dev", "g++",
-    "make", "python3", "libc6-compat", "su-exec", "tini", "dumb-init", "sudo", "jq", "sqlite", "sqlite3", "shadow",
+    "add",
+    "install",
+    "update",
+    "upgrade",
+    "clean",
+    "apk",
+    "apt",
+    "apt-get",
+    "unzip",
+    "zip",
+    "wget",
+    "curl",
+    "ca-certificates",
+    "bash",
+    "sh",
+    "tzdata",
+    "openssh",
+    "git",
+    "zlib",
+    "zlib-dev",
+    "build-base",
+    "gcc",
+    "musl-dev",
+    "g++",
+    "make",
+    "python3",
+    "libc6-compat",
+    "su-exec",
+    "tini",
+    "dumb-init",
+    "sudo",
+    "jq",
+    "sqlite",
+    "sqlite3",
+    "shadow",
 ];
 
 /// What a Dockerfile does beyond fetching PocketBase, building and copying, the first few: empty when it is understood.
@@ -85,18 +159,20 @@ fn unusual(run: &str) -> Vec<String> {
         }
         if ["apk", "apt-get", "apt"].contains(&program) {
             let packages = words.filter(|word| !word.starts_with('-') && !word.starts_with(['/', '.', '$']));
-            let named = packages.map(|word| word.trim_matches(['"', '\'']).split(['=', '~']).next().unwrap_or_default());
+            let named =
+                packages.map(|word| word.trim_matches(['"', '\'']).split(['=', '~']).next().unwrap_or_default());
             all.extend(named.filter(|name| !PACKAGES.contains(name)).map(|name| format!("the package `{name}`")));
         } else if !PLAIN.contains(&program) && !program.to_ascii_lowercase().contains("pocketbase") {
             all.push(format!("`RUN {program} …`"));
-        } 
+        }
     }
     all
 }
 
 /// Flags of PocketBase that Lab does not give, and programs that are not PocketBase.
 fn arguments(command: &str) -> Vec<String> {
-    let known = ["--http", "--https", "--dir", "--hooksDir", "--migrationsDir", "--publicDir", "--automigrate", "--hooksWatch"];
+    let known =
+        ["--http", "--https", "--dir", "--hooksDir", "--migrationsDir", "--publicDir", "--automigrate", "--hooksWatch"];
     let words = command.split(|c: char| c.is_whitespace() || "[]\",'".contains(c));
     let mut all: Vec<String> = words
         .filter(|word| word.starts_with("--") && word.len() > 2)

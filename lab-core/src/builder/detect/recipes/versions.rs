@@ -42,7 +42,7 @@ fn variables(text: &str) -> BTreeMap<String, String> {
         }
         for (at, _) in line.match_indices(['=', ':']).take(8) {
             let name = line[..at].trim_end_matches([':', '?', ' ', '"', '\'']);
-            let name = &name[name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(0, |it| it + 1)..];
+            let name = name.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
             let value = line[at + 1..].trim_start_matches(['=', '-', ' ', '"', '\'']);
             add(&mut all, name, value);
         }
@@ -116,10 +116,11 @@ fn tool(recipe: &Recipe<'_>) -> Option<String> {
         return None;
     }
     recipe.text.lines().find_map(|line| {
-        let at = line.to_ascii_lowercase().find("pocketbase")?;
-        let rest = line[at + "pocketbase".len()..].trim_start_matches(['"', '\'', ' ', '=', '@', 'v', '\t']);
-        let direct = line.len() - at - "pocketbase".len() - rest.len() <= 6;
-        if direct { exact(rest) } else { None }
+        line.to_ascii_lowercase().match_indices("pocketbase").find_map(|(at, name)| {
+            let after = &line[at + name.len()..];
+            let rest = after.trim_start_matches(['"', '\'', ' ', '=', '@', 'v', '\t']);
+            if after.len() - rest.len() <= 6 { exact(rest) } else { None }
+        })
     })
 }
 
@@ -149,7 +150,8 @@ fn changelog(text: &str) -> Option<String> {
 fn exact(text: &str) -> Option<String> {
     let text = text.trim_start_matches('v');
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    let parts: Vec<u64> = text[..end].trim_end_matches('.').split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let parts: Vec<u64> =
+        text[..end].trim_end_matches('.').split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
     let (minor, patch) = match parts[..] {
         [0, minor, patch] => (minor, Some(patch)),
         // two numbers alone are often something else, unless a tag or a variable says them

@@ -12,8 +12,18 @@ fn versions_are_read_as_people_write_them() {
         (Kind::Dockerfile, "Dockerfile", "ARG PB_VERSION=0.28.4", "0.28.4"),
         (Kind::Dockerfile, "Dockerfile", "FROM x\nENV PB_VERSION \"v0.28.4\"", "0.28.4"),
         (Kind::Dockerfile, "Dockerfile", "arg POCKETBASE_VERSION=0.28.4 # x", "0.28.4"),
-        (Kind::Dockerfile, "Dockerfile", "ARG VERSION=0.22.8\nADD https://github.com/pocketbase/pocketbase/releases/download/v${VERSION}/pocketbase_${VERSION}_linux_amd64.zip /", "0.22.8"),
-        (Kind::Dockerfile, "Dockerfile", "RUN wget https://github.com/pocketbase/pocketbase/releases/download/v0.29.0/pocketbase_0.29.0_linux_amd64.zip", "0.29.0"),
+        (
+            Kind::Dockerfile,
+            "Dockerfile",
+            "ARG VERSION=0.22.8\nADD https://github.com/pocketbase/pocketbase/releases/download/v${VERSION}/pocketbase_${VERSION}_linux_amd64.zip /",
+            "0.22.8",
+        ),
+        (
+            Kind::Dockerfile,
+            "Dockerfile",
+            "RUN wget https://github.com/pocketbase/pocketbase/releases/download/v0.29.0/pocketbase_0.29.0_linux_amd64.zip",
+            "0.29.0",
+        ),
         (Kind::Dockerfile, "Dockerfile", "FROM ghcr.io/muchobien/pocketbase:0.22.21", "0.22.21"),
         (Kind::Compose, "compose.yml", "    image: adrianmusante/pocketbase:0.26.6@sha256:abc", "0.26.6"),
         (Kind::Compose, "compose.yml", "    image: \"ghcr.io/x/pocketbase:${PB_VERSION:-0.26.6}\"", "0.26.6"),
@@ -29,7 +39,12 @@ fn versions_are_read_as_people_write_them() {
         (Kind::Script, ".pb-version", "v0.28.4\n", "0.28.4"),
         (Kind::Script, "fly.toml", "[build.args]\n  PB_VERSION = \"0.28.4\"", "0.28.4"),
         (Kind::Readme, "README.md", "We use PocketBase (v0.28.4) here", "0.28.4"),
-        (Kind::Readme, "README.md", "wget https://github.com/pocketbase/pocketbase/releases/download/v0.21.1/x.zip", "0.21.1"),
+        (
+            Kind::Readme,
+            "README.md",
+            "wget https://github.com/pocketbase/pocketbase/releases/download/v0.21.1/x.zip",
+            "0.21.1",
+        ),
         (Kind::Changelog, "CHANGELOG.md", "## v0.28.3\n\n- Fixed the Admin UI\n\n## v0.28.2", "0.28.3"),
     ] {
         assert_eq!(pin(kind, path, text).as_deref(), Some(version), "{text}");
