@@ -21,9 +21,11 @@ mod frameworks;
 mod frontend;
 mod generation;
 mod go;
+mod manager;
 mod package;
 mod pocketbase;
 mod recipes;
+mod variables;
 mod version;
 
 use candidate::{Candidate, Rule};
@@ -94,11 +96,12 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     }
     let chosen = choose::choose(&scope, &mut notes)?;
     let folders = folders::find(&scope, &chosen)?;
-    let frontend = frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
+    let frontend::Served { built: frontend, committed } =
+        frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
     let server = server(&scope, &chosen, &folders, &mut notes)?;
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
-    let public = folders.public.map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
+    let public = folders.public.or(committed).map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
     let default = HealthCheck::default();
@@ -119,7 +122,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
             .collect(),
         seed: None,
-        env_hints: Vec::new(),
+        env_hints: variables::hints(&scope),
         env_file: false,
         warnings: notes.warnings,
         reasons: notes.reasons,

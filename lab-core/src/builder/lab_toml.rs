@@ -108,6 +108,9 @@ pub struct FrontendSection {
     /// The folder with the result, else found after the build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Spanned<RepoPath>>,
+    /// Whether the app is deployed even when this build fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// `[hooks]`

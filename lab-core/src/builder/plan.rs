@@ -101,6 +101,10 @@ pub struct Frontend {
     /// Variables of the build that are set to something harmless, so that it succeeds without the owner's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Whether the app runs without it: a build that fails is then told as a warning, and what is committed in its output
+    /// folder, if anything, is served instead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
 }
 
 /// A tool that a build asks for.

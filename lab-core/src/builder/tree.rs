@@ -129,6 +129,15 @@ impl Tree {
         self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
+    /// Every file below `folder` whose content was read, in order.
+    pub fn texts_below(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> + use<'_> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        self.texts
+            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+    }
+
     /// What is in `folder` itself, in order.
     pub fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Kind)> + use<'_> {
         let depth = paths::depth(folder) + 1;

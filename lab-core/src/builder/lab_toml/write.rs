@@ -75,6 +75,7 @@ impl Frontend {
             install: Some(Words(install)),
             build: Some(Words(build)),
             output: self.output.as_ref().map(path).transpose()?,
+            optional: self.optional,
         })
     }
 }

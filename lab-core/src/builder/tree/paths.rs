@@ -14,6 +14,11 @@ pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
+/// The folders that `path` is in, the nearest first and the tree itself last.
+pub fn above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors((!path.is_empty()).then(|| parent(path)), |at| (!at.is_empty()).then(|| parent(at)))
+}
+
 /// The last name of `path`.
 pub fn name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)

@@ -47,6 +47,7 @@ const NAMES: &[(&str, u64)] = &[
     ("yarn.lock", HEAD),
     ("pnpm-lock.yaml", HEAD),
     ("package-lock.json", HEAD),
+    (".env", HEAD),
     ("env.example", HEAD),
     ("example.env", HEAD),
     ("sample.env", HEAD),

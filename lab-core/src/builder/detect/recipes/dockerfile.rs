@@ -21,7 +21,7 @@ fn instructions(text: &str) -> Vec<(String, String)> {
 }
 
 /// What is copied from the build's context, and where to.
-pub(super) fn copies(text: &str) -> Vec<(String, String)> {
+pub(in super::super) fn copies(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (name, rest) in instructions(text) {
         if !["COPY", "ADD"].contains(&name.as_str()) || rest.contains("--from=") {
@@ -35,6 +35,14 @@ pub(super) fn copies(text: &str) -> Vec<(String, String)> {
         }
     }
     all
+}
+
+/// Whether what an earlier stage built is copied to a path that holds `name`.
+pub(in super::super) fn stages_into(text: &str, name: &str) -> bool {
+    instructions(text).iter().any(|(instruction, rest)| {
+        let is_copy = instruction == "COPY" && rest.contains("--from=");
+        is_copy && rest.split_whitespace().any(|word| word.contains(name))
+    })
 }
 
 /// Programs of a `RUN` that only fetch PocketBase, arrange files or build what the plan builds too.
