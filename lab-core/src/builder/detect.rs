@@ -15,6 +15,7 @@ use crate::release::HealthCheck;
 
 mod candidate;
 mod choose;
+mod committed;
 mod embed;
 mod folders;
 mod frameworks;
@@ -99,6 +100,22 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let frontend::Served { built: frontend, committed } =
         frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
     let server = server(&scope, &chosen, &folders, &mut notes)?;
+    recipes::dockerfile::told(&scope.recipes, &mut notes);
+    committed::pointers(&scope, &folders, &mut notes)?;
+    committed::submodules(&scope, &mut notes);
+    let mut module = None;
+    let mut env_file = None;
+    match &server {
+        Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
+        Server::Go { .. } => {
+            module = Some(chosen.root.as_str());
+            env_file = go::wants_env_file(&scope, &chosen.root);
+        }
+    }
+    if let Some(file) = env_file {
+        notes.say(format!("`{file}` ends the program when there is no `.env` file: it gets one"));
+    }
+    let seed = committed::seed(&scope, &folders, module, &mut notes).map(PathBuf::from);
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
     let public = folders.public.or(committed).map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
@@ -121,9 +138,9 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .iter()
             .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
             .collect(),
-        seed: None,
+        seed,
         env_hints: variables::hints(&scope),
-        env_file: false,
+        env_file: env_file.is_some(),
         warnings: notes.warnings,
         reasons: notes.reasons,
     })

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, ops::Bound};
 
 pub mod paths;
+mod program;
 mod read;
 mod relevant;
 
@@ -76,6 +77,7 @@ pub struct Tree {
     entries: BTreeMap<String, Kind>,
     texts: BTreeMap<String, String>,
     magic: BTreeMap<String, Magic>,
+    programs: BTreeMap<String, String>,
     /// What was left out, one sentence each.
     pub remarks: Vec<String>,
 }
@@ -122,6 +124,16 @@ impl Tree {
     /// Every file that is something by its first bytes.
     pub fn magics(&self) -> impl Iterator<Item = (&str, Magic)> {
         self.magic.iter().map(|(path, magic)| (path.as_str(), *magic))
+    }
+
+    /// The committed PocketBase programs that say their version, and it.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.programs.iter().map(|(path, version)| (path.as_str(), version.as_str()))
+    }
+
+    /// The version of the PocketBase program at `path`, when it says so.
+    pub fn program_version(&self, path: &str) -> Option<&str> {
+        self.programs.get(path).map(String::as_str)
     }
 
     /// Every file whose content was read, in order.

@@ -39,9 +39,7 @@ pub(super) fn find(
 ) -> Result<Served, BuildError> {
     Ok(match &scope.stated.toml.frontend {
         Some(Section::Off) => Served::default(),
-        Some(Section::On(section)) => {
-            Served { built: Some(stated(scope, chosen, section, notes)?), committed: None }
-        }
+        Some(Section::On(section)) => Served { built: Some(stated(scope, chosen, section, notes)?), committed: None },
         None => detected(scope, chosen, public, notes),
     })
 }
@@ -99,6 +97,16 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
 /// The most likely package; none when there is none that Lab can build or several are as likely.
 fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Notes) -> Option<Found> {
     let all = packages::all(scope, chosen, embeds);
+    for folder in [&chosen.root, &scope.root] {
+        let is_left_out = all.iter().all(|found| found.package.folder != *folder);
+        if is_left_out && Package::read(scope, folder).is_some_and(|package| package.build_script().is_some()) {
+            let file = paths::join(folder, "package.json");
+            notes.say(format!(
+                "the build script of `{file}` is not run: nothing says that it makes this app's frontend"
+            ));
+            break;
+        }
+    }
     let mut rendered = false;
     let mut left: Vec<Found> = Vec::new();
     for found in all {
@@ -153,7 +161,10 @@ impl Found {
         let env = variables::build(scope, package);
         if !env.is_empty() {
             let set: Vec<String> = env.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
-            notes.say(format!("the frontend's build is given {}, unless the app's own variables say more", set.join(", ")));
+            notes.say(format!(
+                "the frontend's build is given {}, unless the app's own variables say more",
+                set.join(", ")
+            ));
         }
         let node = manager::node(scope, package);
         if let Some(node) = &node {

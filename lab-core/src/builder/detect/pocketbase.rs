@@ -47,17 +47,19 @@ struct Found {
 }
 
 fn find(scope: &Scope<'_>) -> Vec<Candidate> {
-    let mut found = by_content(scope);
+    let near = by_content(scope, DEPTH + 1);
+    // deeper ones are looked at only when there is none nearer: they are rarely the app
+    let mut found = if near.is_empty() { by_content(scope, usize::MAX) } else { near };
     by_recipes(scope, &mut found);
     let all: Vec<Candidate> = found.into_iter().map(|(root, found)| candidate(scope, root, found)).collect();
     if all.is_empty() { traces(scope).into_iter().collect() } else { all }
 }
 
 /// Apps by what their folders are called or hold.
-fn by_content(scope: &Scope<'_>) -> BTreeMap<String, Found> {
+fn by_content(scope: &Scope<'_>, depth: usize) -> BTreeMap<String, Found> {
     let mut all: BTreeMap<String, Found> = BTreeMap::new();
     let mut inside: Option<String> = None;
-    for path in scope.tree.folders_and_links(&scope.root, DEPTH + 1) {
+    for path in scope.tree.folders_and_links(&scope.root, depth) {
         if path == scope.root || inside.as_ref().is_some_and(|inside| paths::is_below(&path, inside)) {
             continue;
         }

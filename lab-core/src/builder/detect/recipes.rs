@@ -35,7 +35,8 @@ pub(super) struct Recipe<'a> {
 }
 
 /// Names of files that are for tests or development only.
-const ASIDE: &[&str] = &["test", "e2e", ".dev", "-dev", "local", "debug", "example", "old", "bak"];
+const ASIDE: &[&str] =
+    &["test", "tests", "e2e", "dev", "development", "local", "debug", "example", "sample", "old", "bak"];
 
 impl<'a> Recipe<'a> {
     /// Every recipe of the tree, the most believable first: by kind, then the nearest to the root.
@@ -49,7 +50,7 @@ impl<'a> Recipe<'a> {
     /// Whether it is for something other than running the app.
     pub(super) fn is_aside(&self) -> bool {
         let name = paths::name(self.path).to_ascii_lowercase();
-        ASIDE.iter().any(|part| name.contains(part)) || is_decoy(self.path)
+        name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| ASIDE.contains(&word)) || is_decoy(self.path)
     }
 
     /// Whether PocketBase is what it is about.

@@ -21,7 +21,8 @@ const ADDRESSES: &[&str] = &[
 ];
 
 /// Beginnings of the names that a frontend's tool hands to the browser.
-const PUBLIC: &[&str] = &["VITE_", "PUBLIC_", "NEXT_PUBLIC_", "NUXT_PUBLIC_", "REACT_APP_", "VUE_APP_", "ASTRO_", "GATSBY_"];
+const PUBLIC: &[&str] =
+    &["VITE_", "PUBLIC_", "NEXT_PUBLIC_", "NUXT_PUBLIC_", "REACT_APP_", "VUE_APP_", "ASTRO_", "GATSBY_"];
 
 /// Names that `.env.example` and the like mention, where an app and its frontend would have one.
 pub(super) fn hints(scope: &Scope<'_>) -> Vec<String> {
@@ -108,9 +109,11 @@ fn kit<'a>(scope: &'a Scope<'_>, package: &Package) -> BTreeSet<&'a str> {
                     continue;
                 }
                 let names = names.split('}').next().unwrap_or_default().split(',');
-                all.extend(names.filter_map(|name| name.split_whitespace().next()).filter(|name| {
-                    name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-                }));
+                all.extend(
+                    names.filter_map(|name| name.split_whitespace().next()).filter(|name| {
+                        name.len() <= 128 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                    }),
+                );
             }
         }
     }

@@ -117,11 +117,12 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
     let of = |recipe: &Recipe<'_>| pin(versions::pinned(recipe)?, recipe.path);
     let (told, sure): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| recipe.kind >= Kind::Readme);
     let mut all: Vec<Pin> = sure.into_iter().filter_map(of).collect();
-    // an unpacked or packed release that was committed
-    let released = scope.tree.below(&scope.root).filter(|(path, _)| paths::name(path).starts_with("pocketbase_"));
-    all.extend(released.take(8).filter_map(|(path, _)| {
-        pin(versions::pinned(&Recipe { kind: Kind::Readme, path, text: &format!("{}_", paths::name(path)) })?, path)
-    }));
+    // a committed program says its version, and the name of a packed one too
+    let here = || scope.tree.below(&scope.root).map(|(path, _)| path);
+    let by_program = scope.tree.programs().filter(|(path, _)| paths::is_below(path, &scope.root));
+    all.extend(by_program.filter_map(|(path, version)| pin(version.to_owned(), path)));
+    let packed = here().filter(|path| paths::name(path).starts_with("pocketbase_"));
+    all.extend(packed.take(8).filter_map(|path| pin(versions::of_archive(paths::name(path))?, path)));
     all.extend(told.into_iter().filter_map(of));
     all
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Kind, Tree, paths, relevant::relevant};
+use super::{Kind, Magic, Tree, paths, program, relevant::relevant};
 use crate::builder::BuildError;
 
 /// How much of a checkout is looked at. What is beyond is left out, and the tree says so.
@@ -36,14 +36,21 @@ const CLOSED: &[&str] = &[".git", "node_modules", ".svelte-kit", ".next", ".nuxt
 /// The folder of an app's data: its own files are listed, what is in its folders is not.
 const DATA: &str = "pb_data";
 
-/// A smaller file is no program, a bigger one no Git LFS pointer.
-const PROGRAM_BYTES: u64 = 512 << 10;
+/// So many programs are asked for their version: each is tens of megabytes to look through.
+const MAX_PROGRAMS: usize = 4;
 
 impl Tree {
     /// Reads `folder`, its shallow parts first and never through a link. Blocks.
     pub fn read(folder: &Path, limits: &Limits) -> Result<Self, BuildError> {
-        let mut reading =
-            Reading { tree: Self::default(), limits, bytes: 0, unreadable: 0, has_lfs: false, kits: Vec::new() };
+        let mut reading = Reading {
+            tree: Self::default(),
+            limits,
+            bytes: 0,
+            unreadable: 0,
+            programs: 0,
+            has_lfs: false,
+            kits: Vec::new(),
+        };
         reading.walk(folder)?;
         Ok(reading.tree)
     }
@@ -54,6 +61,7 @@ struct Reading<'a> {
     limits: &'a Limits,
     bytes: u64,
     unreadable: usize,
+    programs: usize,
     /// Whether a `.gitattributes` names Git LFS.
     has_lfs: bool,
     /// The folders of `SvelteKit` packages: their sources tell which variables a build cannot do without.
@@ -130,8 +138,14 @@ impl Reading<'_> {
             }
             self.tree.remember(path, &bytes);
             self.tree.texts.insert(path.to_owned(), text);
-        } else if size >= PROGRAM_BYTES && !name.contains('.') || name.to_ascii_lowercase().ends_with(".exe") {
-            self.tree.remember(path, &read(on_disk, 64).unwrap_or_default());
+        } else if program::is_named(name) {
+            self.tree.remember(path, &read(on_disk, 256).unwrap_or_default());
+            let is_program = self.tree.magic(path).is_some_and(|magic| magic != Magic::LfsPointer);
+            if is_program && self.programs < MAX_PROGRAMS {
+                self.programs += 1;
+                let version = open(on_disk).and_then(program::version);
+                self.tree.programs.extend(version.map(|version| (path.to_owned(), version)));
+            }
         } else if self.has_lfs && (100..=250).contains(&size) {
             self.tree.remember(path, &read(on_disk, 64).unwrap_or_default());
         }
@@ -143,13 +157,16 @@ impl Reading<'_> {
     }
 }
 
+/// Opens a regular file: neither a link nor a pipe that took its place since it was looked at.
+fn open(path: &Path) -> Option<File> {
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits()).open(path).ok()
+}
+
 /// The first bytes of a regular file.
 fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    // neither a link nor a pipe that took the file's place since it was looked at
-    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-    let file = File::options().read(true).custom_flags(flags.bits()).open(path).ok()?;
     let mut bytes = Vec::new();
-    file.take(limit).read_to_end(&mut bytes).ok()?;
+    open(path)?.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 

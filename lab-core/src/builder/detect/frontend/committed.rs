@@ -7,7 +7,8 @@ use crate::builder::lab_toml::ServerKind;
 const OUTPUTS: &[&str] = &["dist", "build", "out"];
 
 /// Folders of pages that were written by hand.
-const PLAIN: &[&str] = &["public", "frontend", "web", "client", "ui", "www", "site", "website", "static", "dist", "build"];
+const PLAIN: &[&str] =
+    &["public", "frontend", "web", "client", "ui", "www", "site", "website", "static", "dist", "build"];
 
 fn has_page(scope: &Scope<'_>, folder: &str) -> bool {
     scope.tree.is_file(&paths::join(folder, "index.html"))

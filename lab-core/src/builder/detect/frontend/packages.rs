@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Candidate, Embed, Package, Scope, Verdict, frameworks, paths};
-use crate::builder::detect::{candidate, recipes::dockerfile, recipes::Kind};
+use crate::builder::detect::{candidate, recipes::Kind, recipes::dockerfile};
 
 /// Where frontends are, most likely first.
 const NAMES: &[&str] =
@@ -41,12 +41,15 @@ pub(super) fn all(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Ve
     // a script that only runs another package's leaves its own install and output to that one
     let delegates: Vec<bool> = all
         .iter()
-        .map(|one| all.iter().any(|other| paths::is_below(&other.package.folder, &one.package.folder) && one.runs(other)))
+        .map(|one| {
+            all.iter().any(|other| paths::is_below(&other.package.folder, &one.package.folder) && one.runs(other))
+        })
         .collect();
     let passes_on: Vec<(String, bool)> = all
         .iter()
         .map(|other| {
-            let by = all.iter().zip(&delegates).any(|(one, delegates)| *delegates && one.runs(other) && one.says_public());
+            let by =
+                all.iter().zip(&delegates).any(|(one, delegates)| *delegates && one.runs(other) && one.says_public());
             (other.package.folder.clone(), by)
         })
         .collect();

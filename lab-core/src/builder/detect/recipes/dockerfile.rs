@@ -1,5 +1,8 @@
 //! What a Dockerfile does, as far as it matters here.
 
+use super::{Kind, Recipe};
+use crate::builder::detect::Notes;
+
 /// The instructions, each on one line: name in capitals, and the rest.
 fn instructions(text: &str) -> Vec<(String, String)> {
     let mut all = Vec::new();
@@ -134,8 +137,20 @@ const PACKAGES: &[&str] = &[
     "shadow",
 ];
 
+/// Tells whether the app's Dockerfile is covered by the plan.
+pub(in super::super) fn told(recipes: &[Recipe<'_>], notes: &mut Notes) {
+    let mut files = recipes.iter().filter(|it| it.kind == Kind::Dockerfile && !it.is_aside());
+    let Some(file) = files.find(|it| it.names_pocketbase() || it.text.contains("go build")) else { return };
+    let beyond = beyond(file.text);
+    if beyond.is_empty() {
+        notes.say(format!("`{}` only fetches, builds and copies, as this plan does", file.path));
+    } else {
+        notes.warn(format!("`{}` is not used, and does more than this plan: {}", file.path, beyond.join(", ")));
+    }
+}
+
 /// What a Dockerfile does beyond fetching PocketBase, building and copying, the first few: empty when it is understood.
-pub(in super::super) fn beyond(text: &str) -> Vec<String> {
+fn beyond(text: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for (name, rest) in instructions(text) {
         match name.as_str() {

@@ -16,6 +16,11 @@ pub(in super::super) fn pinned(recipe: &Recipe<'_>) -> Option<String> {
     }
 }
 
+/// The version in the name of one of PocketBase's archives: `pocketbase_0.28.4_linux_amd64.zip`.
+pub(in super::super) fn of_archive(name: &str) -> Option<String> {
+    url(name, &BTreeMap::new())
+}
+
 fn general(recipe: &Recipe<'_>) -> Option<String> {
     let variables = variables(recipe.text);
     let named = || {
