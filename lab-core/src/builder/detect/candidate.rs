@@ -40,8 +40,8 @@ pub(super) struct Rank {
     pub runs: bool,
     /// A Go module that requires PocketBase says more than a folder's name.
     pub go: bool,
-    /// It has code or a schema, not only files to serve.
-    pub code: bool,
+    /// It has hooks, a schema, or both, not only files to serve.
+    pub code: u8,
     /// A file at the root says how PocketBase is run with its folders.
     pub pointed: bool,
     /// It is recognised by its content, not only by what fetches or accompanies PocketBase.
@@ -106,7 +106,7 @@ pub(super) fn is_backend_name(path: &str) -> bool {
 
 impl Candidate {
     /// A candidate in `root`, ranked by where it is.
-    pub(super) fn new(scope: &Scope<'_>, kind: ServerKind, root: String, code: bool, reason: String) -> Self {
+    pub(super) fn new(scope: &Scope<'_>, kind: ServerKind, root: String, code: u8, reason: String) -> Self {
         let rank = Rank {
             genuine: decoy(&root, &scope.root).is_none(),
             runs: true,

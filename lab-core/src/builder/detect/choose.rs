@@ -1,6 +1,6 @@
 //! Chooses the app among the candidates, or asks.
 
-use super::{BuildError, Candidate, Notes, RULES, Scope, candidate, candidate::Rule, paths};
+use super::{BuildError, Candidate, Folders, Notes, RULES, Scope, candidate, candidate::Rule, paths, recipes::Role};
 use crate::builder::lab_toml::{Section, ServerKind};
 
 /// The app's folder and kind.
@@ -28,7 +28,7 @@ fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
             return Err(scope.stated.wrong(module, &format!("`{}` holds no `go.mod`", paths::shown(&folder))));
         }
         let reason = format!("`{file}` names the Go module `{}`", paths::shown(&folder));
-        return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, true, reason)));
+        return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, 2, reason)));
     }
     let folders_stated = folders_stated(scope);
     if kind == Some(ServerKind::PocketBase) && (folders_stated || candidates(scope).next().is_none()) {
@@ -45,7 +45,7 @@ fn folders_stated(scope: &Scope<'_>) -> bool {
 
 fn official(scope: &Scope<'_>) -> Candidate {
     let reason = format!("`{}` says that it runs on the official PocketBase", scope.stated.path());
-    Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), true, reason)
+    Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), 2, reason)
 }
 
 fn rules(scope: &Scope<'_>) -> impl Iterator<Item = &'static Rule> + use<> {
@@ -72,10 +72,42 @@ fn ranked(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError>
     if equal.len() > 1 {
         return Err(ambiguous(&equal));
     }
+    let mut best = best;
+    let added = complete(scope, &mut best, &found);
     for other in found.iter().filter(|other| other.root != best.root).take(10) {
-        notes.say(passed_over(scope, other));
+        if added.as_ref() == Some(&other.root) {
+            notes.say(format!("{} too: the app has no folder of that kind elsewhere", other.reason));
+        } else {
+            notes.say(passed_over(scope, other));
+        }
     }
     Ok(best)
+}
+
+/// An app's folders are not always together: what only one other place has is part of it.
+fn complete(scope: &Scope<'_>, best: &mut Candidate, found: &[Candidate]) -> Option<String> {
+    // a Go program's own are found beside it
+    if best.kind == ServerKind::Go && found.iter().any(|it| it.root == scope.root && it.kind != ServerKind::Go) {
+        return None;
+    }
+    let mut others = found.iter().filter(|other| {
+        other.kind == ServerKind::PocketBase && other.rank.genuine && other.rank.content && other.root != best.root
+    });
+    let (other, None) = (others.next()?, others.next()) else { return None };
+    let lacks = |one: &Folders, other: &Folders| {
+        (one.hooks.is_none() || other.hooks.is_none())
+            && (one.migrations.is_none() || other.migrations.is_none())
+            && (one.public.is_none() || other.public.is_none())
+    };
+    if !lacks(&best.folders, &other.folders) {
+        return None;
+    }
+    for role in [Role::Hooks, Role::Migrations, Role::Public] {
+        let mut folders = other.folders.clone();
+        let slot = best.folders.slot(role);
+        *slot = slot.take().or_else(|| folders.slot(role).take());
+    }
+    Some(other.root.clone())
 }
 
 fn passed_over(scope: &Scope<'_>, other: &Candidate) -> String {

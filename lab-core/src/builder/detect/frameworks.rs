@@ -19,6 +19,8 @@ pub(super) enum Verdict {
         /// What would make it static.
         instead: &'static str,
     },
+    /// A program that is no frontend.
+    Program,
     /// Nothing to serve: an app for phones, a library.
     Other,
 }
@@ -66,11 +68,11 @@ const FRAMEWORKS: &[Framework] = &[
     Framework { name: "Vite", dependency: "vite", verdict: vite },
     Framework { name: "Rsbuild", dependency: "@rsbuild/core", verdict: |_, _| files(Some("dist")) },
     Framework { name: "Webpack", dependency: "webpack", verdict: |_, _| files(None) },
-    Framework { name: "NestJS", dependency: "@nestjs/core", verdict: server },
-    Framework { name: "Express", dependency: "express", verdict: server },
-    Framework { name: "Fastify", dependency: "fastify", verdict: server },
-    Framework { name: "Hono", dependency: "hono", verdict: server },
-    Framework { name: "Koa", dependency: "koa", verdict: server },
+    Framework { name: "NestJS", dependency: "@nestjs/core", verdict: |_, _| Verdict::Program },
+    Framework { name: "Express", dependency: "express", verdict: |_, _| Verdict::Program },
+    Framework { name: "Fastify", dependency: "fastify", verdict: |_, _| Verdict::Program },
+    Framework { name: "Hono", dependency: "hono", verdict: |_, _| Verdict::Program },
+    Framework { name: "Koa", dependency: "koa", verdict: |_, _| Verdict::Program },
 ];
 
 fn files(output: Option<&str>) -> Verdict {

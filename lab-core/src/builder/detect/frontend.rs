@@ -118,6 +118,11 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Not
                 ));
                 rendered |= left.is_empty();
             }
+            Some((name, Verdict::Program)) => {
+                notes.warn(format!(
+                    "`{file}` is a program of its own ({name}), which Lab does not run: deployed without it"
+                ));
+            }
             Some((name, Verdict::Other)) => {
                 notes.say(format!("`{file}` was passed over: {name} makes nothing that PocketBase could serve"));
             }

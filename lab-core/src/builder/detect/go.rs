@@ -40,7 +40,7 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
         return None;
     }
     let reason = format!("`{file}` requires PocketBase {}: a Go program", required.version);
-    let mut candidate = Candidate::new(scope, ServerKind::Go, root, true, reason);
+    let mut candidate = Candidate::new(scope, ServerKind::Go, root, if uses { 2 } else { 0 }, reason);
     candidate.rank.runs = uses || !mains.is_empty();
     // a tool that only talks to PocketBase is not the app
     candidate.rank.go = uses;

@@ -131,7 +131,7 @@ fn by_recipes(scope: &Scope<'_>, all: &mut BTreeMap<String, Found>) {
 
 fn candidate(scope: &Scope<'_>, root: String, found: Found) -> Candidate {
     let folders = found.folders;
-    let code = folders.hooks.is_some() || folders.migrations.is_some();
+    let code = u8::from(folders.hooks.is_some()) + u8::from(folders.migrations.is_some());
     let names: Vec<String> = folders.all().map(|path| format!("`{path}`")).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     let by = found.by.map(|file| format!(", named by `{file}`")).unwrap_or_default();
@@ -163,7 +163,7 @@ fn traces(scope: &Scope<'_>) -> Option<Candidate> {
         },
     };
     let mut candidate =
-        Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), false, format!("`{path}` {what}"));
+        Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), 0, format!("`{path}` {what}"));
     candidate.rank.content = false;
     Some(candidate)
 }

@@ -10,9 +10,15 @@ use super::{
 };
 use crate::pocketbase::Generation;
 
+/// The minor version of PocketBase since which it runs hooks, and since which it says that it is up. Source: its change
+/// log.
+const FIRST_WITH_HOOKS: u64 = 17;
+const FIRST_WITH_HEALTH: u64 = 10;
+
 /// A version that the repository names.
 struct Pin {
     version: String,
+    minor: u64,
     generation: Generation,
     /// Where.
     file: String,
@@ -41,7 +47,8 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
         return version;
     }
     let pins = pins(scope, chosen);
-    let fits = |pin: &&Pin| wanted.is_none_or(|wanted| wanted == pin.generation);
+    let oldest = if folders.hooks.is_some() { FIRST_WITH_HOOKS } else { FIRST_WITH_HEALTH };
+    let fits = |pin: &&Pin| wanted.is_none_or(|wanted| wanted == pin.generation) && pin.minor >= oldest;
     if let Some(pin) = pins.iter().find(fits) {
         for passed in pins.iter().take_while(|pin| !fits(pin)) {
             notes.warn(vetoed(passed, &code));
@@ -93,13 +100,11 @@ fn proof(code: &Code) -> String {
 }
 
 fn vetoed(pin: &Pin, code: &Code) -> String {
-    let wanted = code.generation().map_or(String::new(), |wanted| wanted.to_string());
-    format!(
-        "`{}` names PocketBase {}, but the code ({}) is for the API {wanted}: passed over",
-        pin.file,
-        pin.version,
-        proof(code)
-    )
+    let why = match code.generation() {
+        Some(wanted) if wanted != pin.generation => format!("the code ({}) is for the API {wanted}", proof(code)),
+        _ => "that version is too old to run this app here".to_owned(),
+    };
+    format!("`{}` names PocketBase {}, but {why}: passed over", pin.file, pin.version)
 }
 
 /// Every version that is named, the most believable first: by kind of file, then in or above the app's folder.
@@ -111,8 +116,8 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
     let mut recipes: Vec<&Recipe<'_>> = scope.recipes.iter().collect();
     recipes.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), beside(recipe)));
     let pin = |version: String, file: &str| {
-        let generation = Generation::of(&semver::Version::parse(&version).ok()?);
-        Some(Pin { version, generation, file: file.to_owned() })
+        let parsed = semver::Version::parse(&version).ok()?;
+        Some(Pin { version, minor: parsed.minor, generation: Generation::of(&parsed), file: file.to_owned() })
     };
     let of = |recipe: &Recipe<'_>| pin(versions::pinned(recipe)?, recipe.path);
     let (told, sure): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| recipe.kind >= Kind::Readme);

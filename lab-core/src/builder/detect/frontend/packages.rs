@@ -147,11 +147,13 @@ fn named_public(package: &Package) -> Option<String> {
 fn is_named(scope: &Scope<'_>, folder: &str) -> bool {
     scope.recipes.iter().filter(|recipe| !recipe.is_aside()).any(|recipe| {
         let base = paths::parent(recipe.path);
+        // scripts run from their own folder or from the root
         let inside = |word: &str| {
-            let path = paths::normal(base, word.trim_matches(['"', '\'', '(', ')', ';', '*']));
-            path.is_some_and(|path| !folder.is_empty() && (path == folder || paths::is_below(&path, folder)))
+            let word = word.trim_matches(['"', '\'', '(', ')', ';', '*']);
+            let mut paths = [base, ""].into_iter().filter_map(|base| paths::normal(base, word));
+            paths.any(|path| !folder.is_empty() && (path == folder || paths::is_below(&path, folder)))
         };
-        let line_says = |line: &str| line.contains("pb_public") && line.split([' ', '=', ',', '\t']).any(inside);
+        let line_says = |line: &str| line.contains("pb_public") && line.split([' ', '=', ',', ':', '\t']).any(inside);
         match recipe.kind {
             Kind::Dockerfile => {
                 dockerfile::stages_into(recipe.text, "pb_public")
@@ -159,8 +161,8 @@ fn is_named(scope: &Scope<'_>, folder: &str) -> bool {
                         inside(from) || (folder == base && matches!(from.as_str(), "." | "./" | "package.json"))
                     })
             }
-            Kind::Script | Kind::Package => recipe.text.lines().any(line_says),
-            Kind::Compose | Kind::Readme | Kind::Changelog => false,
+            Kind::Script | Kind::Package | Kind::Compose => recipe.text.lines().any(line_says),
+            Kind::Readme | Kind::Changelog => false,
         }
     })
 }

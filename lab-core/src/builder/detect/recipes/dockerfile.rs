@@ -194,8 +194,19 @@ fn unusual(run: &str) -> Vec<String> {
 
 /// Flags of PocketBase that Lab does not give, and programs that are not PocketBase.
 fn arguments(command: &str) -> Vec<String> {
-    let known =
-        ["--http", "--https", "--dir", "--hooksDir", "--migrationsDir", "--publicDir", "--automigrate", "--hooksWatch"];
+    let known = [
+        "--http",
+        "--https",
+        "--dir",
+        "--hooksDir",
+        "--migrationsDir",
+        "--publicDir",
+        "--automigrate",
+        "--hooksWatch",
+        "--hooksPool",
+        "--indexFallback",
+        "--dev",
+    ];
     let words = command.split(|c: char| c.is_whitespace() || "[]\",'".contains(c));
     let mut all: Vec<String> = words
         .filter(|word| word.starts_with("--") && word.len() > 2)

@@ -146,7 +146,8 @@ fn prose(text: &str) -> Option<String> {
 
 /// The newest version of PocketBase's own change log, which its archive holds.
 fn changelog(text: &str) -> Option<String> {
-    let own = text.contains("pocketbase/pocketbase") || text.contains("Admin UI") || text.contains("JSVM");
+    const OWN: &[&str] = &["pocketbase/pocketbase", "Admin UI", "JSVM", "superuser", "dbx", "goja", "`$app"];
+    let own = OWN.iter().any(|word| text.contains(word));
     let heading = text.lines().filter_map(|line| line.strip_prefix("## v")).find_map(exact)?;
     (own && heading.starts_with("0.")).then_some(heading)
 }

@@ -360,6 +360,43 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks apps/pb/pb_hooks; frontend apps/web [yarn install --frozen-lockfile, yarn run build] apps/web/dist",
     ),
     (
+        "an app whose folders are not together",
+        &[("pb_hooks/a.pb.js", ""), ("pocketbase/pb_migrations/1.js", "")],
+        "pb 1.2.3; hooks pb_hooks; migrations pocketbase/pb_migrations",
+    ),
+    (
+        "migrations that a forgotten start left at the root",
+        &[("pb_migrations/1.js", ""), ("backend/pb_hooks/a.pb.js", ""), ("backend/pb_migrations/1.js", "")],
+        "pb 1.2.3; hooks backend/pb_hooks; migrations backend/pb_migrations",
+    ),
+    (
+        "a README that tells of a version without hooks",
+        &[("pb_hooks/a.pb.js", ""), ("README.md", "cd pocketbase_0.7.9_darwin_arm64")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a frontend that a compose file mounts",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "compose.yml",
+                "services:\n  pb:\n    image: pocketbase:latest\n    volumes:\n      - ./two/dist:/pb/pb_public\n",
+            ),
+            ("one/package.json", VITE),
+            ("two/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend two [npm install, npm run build] two/dist",
+    ),
+    (
+        "a program in Node beside the frontend",
+        &[
+            ("pb/pb_hooks/a.pb.js", ""),
+            ("api/package.json", r#"{"scripts":{"build":"tsc"},"dependencies":{"express":"5"}}"#),
+            ("shop/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks pb/pb_hooks; frontend shop [npm install, npm run build] shop/dist",
+    ),
+    (
         "committed data and a program",
         &[("server/pb_migrations/1.js", ""), ("server/pb_data/data.db", "SQLite"), ("server/pocketbase", "x")],
         "pb 1.2.3; migrations server/pb_migrations; seed server/pb_data",
