@@ -71,7 +71,7 @@ pub(super) fn pointers(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) 
             Resolved::Inside(folder) => folder,
             Resolved::Missing | Resolved::Outside => return None,
         };
-        let code = |path: &str| path.ends_with(".js") || path.ends_with(".ts");
+        let code = |path: &str| paths::ends_in(path, &[".js", ".ts"]);
         pointers.iter().find(|path| paths::is_below(path, &folder) && code(path)).copied()
     };
     if let Some(path) = inside(&folders.hooks).or_else(|| inside(&folders.migrations)) {

@@ -56,7 +56,7 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate) -> Result<Folders, Bui
 fn detected(scope: &Scope<'_>, chosen: &Candidate, role: Role, name: &str) -> Result<Option<String>, BuildError> {
     let counts = |file: &str| match role {
         // a Go program may have packages of these names
-        Role::Hooks | Role::Migrations => [".js", ".ts"].iter().any(|end| file.ends_with(end)),
+        Role::Hooks | Role::Migrations => paths::ends_in(file, &[".js", ".ts"]),
         Role::Public | Role::Data => file != ".gitkeep",
     };
     for root in [&chosen.root, &scope.root] {

@@ -81,7 +81,7 @@ fn files<'a>(scope: &'a Scope<'_>, folders: &Folders) -> Vec<&'a str> {
         files.filter(|path| wanted(paths::name(path))).collect()
     };
     let mut all = of(&folders.hooks, is_hook);
-    let migrations = of(&folders.migrations, |name| [".js", ".ts"].iter().any(|end| name.ends_with(end)));
+    let migrations = of(&folders.migrations, |name| paths::ends_in(name, &[".js", ".ts"]));
     // from both ends, so that a limit leaves out the middle
     let half = migrations.len().div_ceil(2);
     let newest = migrations.iter().rev().take(half);

@@ -39,7 +39,10 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
     if required.indirect && !uses {
         return None;
     }
-    let reason = format!("`{file}` requires PocketBase {}: a Go program", required.version);
+    let reason = match &required.version {
+        Some(version) => format!("`{file}` requires PocketBase {version}: a Go program"),
+        None => format!("`{file}` is PocketBase itself: a Go program"),
+    };
     let mut candidate = Candidate::new(scope, ServerKind::Go, root, if uses { 2 } else { 0 }, reason);
     candidate.rank.runs = uses || !mains.is_empty();
     // a tool that only talks to PocketBase is not the app
@@ -49,17 +52,21 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
 
 /// What a `go.mod` says of PocketBase.
 struct Required {
-    version: String,
+    /// None: it is a copy of PocketBase itself.
+    version: Option<String>,
     indirect: bool,
 }
 
 fn requires(go_mod: &str) -> Option<Required> {
+    if mains::module_name(go_mod) == LIBRARY {
+        return Some(Required { version: None, indirect: false });
+    }
     go_mod.lines().find_map(|line| {
         let (code, comment) = line.split_once("//").unwrap_or((line, ""));
         let mut words = code.split_whitespace().skip_while(|word| *word == "require");
         let found = words.next()? == LIBRARY;
         let version = words.next().filter(|_| found)?.strip_prefix('v')?;
-        Some(Required { version: version.to_owned(), indirect: comment.contains("indirect") })
+        Some(Required { version: Some(version.to_owned()), indirect: comment.contains("indirect") })
     })
 }
 
@@ -107,7 +114,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Resu
             || needs::tags(scope, module, notes),
             |tags| tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         ),
-        pocketbase: requires(go_mod).map(|required| required.version),
+        pocketbase: requires(go_mod).and_then(|required| required.version),
         cgo: cgo.is_some(),
         go,
     })

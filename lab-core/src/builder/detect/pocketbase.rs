@@ -29,11 +29,11 @@ const FOLDERS: &[Folder] = &[
 
 /// Whether PocketBase loads a file of that name as hooks.
 pub(super) fn is_hook(name: &str) -> bool {
-    name.ends_with(".pb.js") || name.ends_with(".pb.ts")
+    paths::ends_in(name, &[".pb.js", ".pb.ts"])
 }
 
 fn is_migration(name: &str) -> bool {
-    [".js", ".ts"].iter().any(|end| name.ends_with(end))
+    paths::ends_in(name, &[".js", ".ts"])
 }
 
 /// What is in one folder.

@@ -38,12 +38,21 @@ pub(super) struct Recipe<'a> {
 const ASIDE: &[&str] =
     &["test", "tests", "e2e", "dev", "development", "local", "debug", "example", "sample", "old", "bak"];
 
+/// So many are read, and so much of each: the time that a hostile repository can take is bounded.
+const MAX_RECIPES: usize = 200;
+const MAX_BYTES: usize = 64 << 10;
+
+fn start(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_BYTES)]
+}
+
 impl<'a> Recipe<'a> {
     /// Every recipe of the tree, the most believable first: by kind, then the nearest to the root.
     pub(super) fn all(tree: &'a super::Tree) -> Vec<Self> {
         let mut all: Vec<Self> =
-            tree.texts().filter_map(|(path, text)| Some(Self { kind: kind(path)?, path, text })).collect();
+            tree.texts().filter_map(|(path, text)| Some(Self { kind: kind(path)?, path, text: start(text) })).collect();
         all.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), paths::depth(recipe.path)));
+        all.truncate(MAX_RECIPES);
         all
     }
 
@@ -68,7 +77,7 @@ fn is_decoy(path: &str) -> bool {
 
 fn kind(path: &str) -> Option<Kind> {
     let name = paths::name(path).to_ascii_lowercase();
-    let is_yaml = [".yml", ".yaml"].iter().any(|end| name.ends_with(end));
+    let is_yaml = paths::ends_in(&name, &[".yml", ".yaml"]);
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     Some(match name.as_str() {
         "containerfile" => Kind::Dockerfile,
@@ -86,7 +95,7 @@ fn kind(path: &str) -> Option<Kind> {
         | "taskfile.yaml" | "fly.toml" | "render.yaml" | "railway.json" | "railway.toml" | "nixpacks.toml"
         | ".gitlab-ci.yml" => Kind::Script,
         _ if is_yaml && paths::parent(path).ends_with(".github/workflows") => Kind::Script,
-        _ if name.starts_with(".env") || name.ends_with(".env") || name.starts_with("env.") => Kind::Script,
+        _ if name.starts_with(".env") || paths::ends_in(&name, &[".env"]) || name.starts_with("env.") => Kind::Script,
         _ if matches!(extension, Some("sh" | "ps1" | "bat")) => Kind::Script,
         // `install-pocketbase.mjs`; what is in PocketBase's own folders is code of the app
         _ if matches!(extension, Some("js" | "mjs" | "cjs" | "ts" | "py"))

@@ -28,14 +28,13 @@ fn short(plan: &BuildPlan) -> String {
     let mut parts = match &plan.server {
         Server::PocketBase { version } => vec![format!("pb {version}")],
         Server::Go { module, package, pocketbase, tags, cgo, go } => {
-            let mut words = format!("go {} {package} {}", module.display(), pocketbase.as_deref().unwrap_or("?"));
-            if tags.len() > 1 {
-                words.push_str(&format!(" [{}]", tags.join(", ")));
-            }
-            words.extend(go.iter().filter(|go| *go != "1.24").map(|go| format!(" {go}")));
-            words.push_str(if *cgo { " cgo" } else { "" });
-            words.push_str(if plan.env_file { " .env" } else { "" });
-            vec![words]
+            let mut words = vec![format!("go {}", module.display()), package.clone()];
+            words.push(pocketbase.clone().unwrap_or("?".to_owned()));
+            words.extend((tags.len() > 1).then(|| format!("[{}]", tags.join(", "))));
+            words.extend(go.clone().filter(|go| *go != "1.24"));
+            words.extend(cgo.then(|| "cgo".to_owned()));
+            words.extend(plan.env_file.then(|| ".env".to_owned()));
+            vec![words.join(" ")]
         }
     };
     for (name, path) in [("hooks", &plan.hooks), ("migrations", &plan.migrations), ("public", &plan.public)] {
@@ -166,6 +165,25 @@ fn reasons_tell_what_was_passed_over() {
         let mut told = plan.reasons.iter().chain(&plan.warnings);
         assert!(told.any(|reason| reason.contains(words)), "{name}: {plan:#?}");
     }
+}
+
+#[test]
+fn a_hostile_tree_is_planned_in_bounded_time() {
+    let mut tree = Tree::of(&[("pb_hooks/a.pb.js", "")]);
+    let flags = "--dir=".repeat(40_000);
+    let versions = "pocketbase_$PB_VERSION=1:".repeat(10_000);
+    let imports = "$env/static/public".repeat(10_000);
+    for n in 0..300 {
+        tree.insert_file(&format!("{n}/package.json"), SVELTEKIT);
+        tree.insert_file(&format!("{n}/Dockerfile"), &flags);
+        tree.insert_file(&format!("{n}/main.go"), MAIN);
+        tree.insert_file(&format!("scripts/{n}.sh"), &versions);
+    }
+    tree.insert_file("0/src/a.ts", &imports);
+    let started = std::time::Instant::now();
+    let _ = detect(&tree, &DetectSettings::default());
+    // far above what it takes on a busy machine, far below what a square of the size would
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 fn is_confined(path: &Path) -> bool {

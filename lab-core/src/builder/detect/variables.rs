@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Scope, candidate, package::Package, paths};
 
+/// A longer list of imported names is none.
+const MAX_IMPORT: usize = 4 << 10;
+
 /// So many names are told.
 const MAX_HINTS: usize = 64;
 
@@ -102,7 +105,7 @@ fn kit<'a>(scope: &'a Scope<'_>, package: &Package) -> BTreeSet<&'a str> {
     for (_, text) in scope.tree.texts_below(&sources) {
         for module in ["$env/static/public", "$env/static/private"] {
             for (at, _) in text.match_indices(module) {
-                let before = &text[..at];
+                let before = &text[text.floor_char_boundary(at.saturating_sub(MAX_IMPORT))..at];
                 // `import { A, B as b } from '$env/static/public'`
                 let Some((head, names)) = before.rsplit_once('{') else { continue };
                 if !head.trim_end().ends_with("import") {

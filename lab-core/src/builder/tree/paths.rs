@@ -14,6 +14,11 @@ pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
+/// Whether a name ends in one of these.
+pub fn ends_in(name: &str, ends: &[&str]) -> bool {
+    ends.iter().any(|end| name.ends_with(end))
+}
+
 /// The folders that `path` is in, the nearest first and the tree itself last.
 pub fn above(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors((!path.is_empty()).then(|| parent(path)), |at| (!at.is_empty()).then(|| parent(at)))

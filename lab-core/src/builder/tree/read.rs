@@ -152,7 +152,7 @@ impl Reading<'_> {
     }
 
     fn is_kits_source(&self, path: &str) -> bool {
-        [".svelte", ".ts", ".js"].iter().any(|end| path.ends_with(end))
+        paths::ends_in(path, &[".svelte", ".ts", ".js"])
             && self.kits.iter().any(|kit| paths::is_below(path, &paths::join(kit, "src")))
     }
 }

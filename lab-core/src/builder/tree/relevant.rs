@@ -96,8 +96,8 @@ pub fn relevant(path: &str) -> u64 {
         return *bytes;
     }
     let folder = paths::parent(path);
-    let is_workflow = folder.ends_with(".github/workflows") && (name.ends_with(".yml") || name.ends_with(".yaml"));
-    let is_code = [".js", ".ts", ".mjs", ".cjs", ".py"].iter().any(|end| name.ends_with(end));
+    let is_workflow = folder.ends_with(".github/workflows") && paths::ends_in(&name, &[".yml", ".yaml"]);
+    let is_code = paths::ends_in(&name, &[".js", ".ts", ".mjs", ".cjs", ".py"]);
     let is_script = is_code && (name.contains("pocketbase") || name.contains("pb"));
     if is_workflow || is_script || is_migration(&name) || (is_code && paths::name(folder).starts_with("pb_")) {
         WHOLE
@@ -109,5 +109,5 @@ pub fn relevant(path: &str) -> u64 {
 /// Whether PocketBase could have given a migration that name: seconds since 1970, then words.
 pub fn is_migration(name: &str) -> bool {
     let digits = name.bytes().take_while(u8::is_ascii_digit).count();
-    digits >= 8 && (name.ends_with(".js") || name.ends_with(".ts")) && !name.ends_with(".d.ts")
+    digits >= 8 && paths::ends_in(name, &[".js", ".ts"]) && !name.ends_with(".d.ts")
 }

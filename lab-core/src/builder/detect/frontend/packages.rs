@@ -9,6 +9,12 @@ use crate::builder::detect::{candidate, recipes::Kind, recipes::dockerfile};
 const NAMES: &[&str] =
     &["frontend", "web", "client", "ui", "app", "www", "site", "webapp", "front", "website", "dashboard", "spa"];
 
+/// So many packages are looked at.
+const MAX_PACKAGES: usize = 60;
+
+/// So many recipes say what is in `pb_public`.
+const MAX_ABOUT: usize = 16;
+
 /// A package whose build may be the frontend.
 pub(super) struct Found {
     pub package: Package,
@@ -37,7 +43,9 @@ pub(super) struct Rank {
 /// Every package that may be one.
 pub(super) fn all(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Vec<Found> {
     let folders = folders(scope, chosen, embeds);
-    let mut all: Vec<Found> = folders.iter().filter_map(|folder| found(scope, chosen, embeds, folder)).collect();
+    let packages = folders.iter().filter(|folder| scope.tree.is_file(&paths::join(folder, "package.json")));
+    let mut all: Vec<Found> =
+        packages.take(MAX_PACKAGES).filter_map(|folder| found(scope, chosen, embeds, folder)).collect();
     // a script that only runs another package's leaves its own install and output to that one
     let delegates: Vec<bool> = all
         .iter()
@@ -145,7 +153,8 @@ fn named_public(package: &Package) -> Option<String> {
 
 /// Whether a recipe puts what is built in `folder` into `pb_public`.
 fn is_named(scope: &Scope<'_>, folder: &str) -> bool {
-    scope.recipes.iter().filter(|recipe| !recipe.is_aside()).any(|recipe| {
+    let about = scope.recipes.iter().filter(|recipe| !recipe.is_aside() && recipe.text.contains("pb_public"));
+    about.take(MAX_ABOUT).any(|recipe| {
         let base = paths::parent(recipe.path);
         // scripts run from their own folder or from the root
         let inside = |word: &str| {

@@ -21,12 +21,17 @@ pub(super) struct Main {
 /// The Go files of a package.
 type Files<'a> = Vec<&'a str>;
 
+/// What a `go.mod` calls its module.
+pub(super) fn module_name(go_mod: &str) -> &str {
+    let name = go_mod.lines().find_map(|line| line.strip_prefix("module "));
+    name.and_then(|name| name.split_whitespace().next()).unwrap_or_default().trim_matches('"')
+}
+
 /// The main packages of the module in `module`, those of modules inside it apart.
 pub(super) fn mains(scope: &Scope<'_>, module: &str) -> Vec<Main> {
     let packages = packages(scope, module);
     let go_mod = scope.tree.text(&paths::join(module, "go.mod")).unwrap_or_default();
-    let name = go_mod.lines().find_map(|line| line.strip_prefix("module "));
-    let name = name.and_then(|name| name.split_whitespace().next()).unwrap_or_default().trim_matches('"');
+    let users = users(&packages, module, module_name(go_mod));
     let main = |(folder, files): (&String, &Files<'_>)| {
         let own: Vec<&str> = files.iter().copied().filter(|text| is_main(text)).collect();
         if own.is_empty() {
@@ -34,7 +39,7 @@ pub(super) fn mains(scope: &Scope<'_>, module: &str) -> Vec<Main> {
         }
         Some(Main {
             folder: folder.clone(),
-            uses: uses(&packages, module, name, folder),
+            uses: users.contains(folder),
             starts: own.iter().any(|text| ["pocketbase.New", "core.NewBaseApp"].iter().any(|call| text.contains(call))),
             genuine: candidate::decoy(folder, module).is_none(),
         })
@@ -62,25 +67,28 @@ fn packages<'a>(scope: &'a Scope<'_>, module: &str) -> BTreeMap<String, Files<'a
     all
 }
 
-/// Whether a package or one that it imports from the same module imports PocketBase.
-fn uses(packages: &BTreeMap<String, Files<'_>>, module: &str, name: &str, folder: &str) -> bool {
+/// The packages that import PocketBase, by themselves or by another package of the module.
+fn users(packages: &BTreeMap<String, Files<'_>>, module: &str, name: &str) -> BTreeSet<String> {
     let library = format!("\"{LIBRARY}");
     let own = format!("\"{name}/");
-    let mut seen = BTreeSet::new();
-    let mut todo = vec![folder.to_owned()];
-    while let Some(folder) = todo.pop() {
-        if !seen.insert(folder.clone()) {
-            continue;
+    let mut users = BTreeSet::new();
+    let mut importers: BTreeMap<String, BTreeSet<&String>> = BTreeMap::new();
+    let mut todo: Vec<String> = Vec::new();
+    for (folder, files) in packages {
+        if files.iter().any(|text| text.contains(&library)) {
+            todo.push(folder.clone());
         }
-        for text in packages.get(&folder).into_iter().flatten() {
-            if text.contains(&library) {
-                return true;
-            }
-            let imports = text.match_indices(&own).filter_map(|(at, start)| text[at + start.len()..].split('"').next());
-            todo.extend(imports.filter(|_| !name.is_empty()).map(|path| paths::join(module, path)));
+        let imports = files.iter().flat_map(|text| text.match_indices(&own).map(|(at, own)| &text[at + own.len()..]));
+        for import in imports.filter(|_| !name.is_empty()).filter_map(|rest| rest.split('"').next()) {
+            importers.entry(paths::join(module, import)).or_default().insert(folder);
         }
     }
-    false
+    while let Some(folder) = todo.pop() {
+        let by = importers.remove(&folder).unwrap_or_default();
+        todo.extend(by.into_iter().cloned());
+        users.insert(folder);
+    }
+    users
 }
 
 /// Whether a Go file is of a main package that a build takes.

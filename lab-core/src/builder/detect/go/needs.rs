@@ -34,6 +34,14 @@ fn files<'a>(scope: &'a Scope<'_>, module: &str) -> impl Iterator<Item = (&'a st
 /// dependencies mention one.
 pub(super) fn cgo(scope: &Scope<'_>, module: &str) -> Option<(String, &'static str)> {
     files(scope, module).find_map(|(path, text)| {
+        // only with cgo, so the program can do without
+        let may = text
+            .lines()
+            .take_while(|line| !line.starts_with("package "))
+            .any(|line| line.starts_with("//go:build") && line.contains("cgo"));
+        if may {
+            return None;
+        }
         let by_library = || WITH_C.iter().find(|library| text.contains(&format!("\"{library}"))).copied();
         let by_itself = || text.lines().any(|line| line.trim() == "import \"C\"").then_some("C");
         by_library().or_else(by_itself).map(|library| (path.to_owned(), library))

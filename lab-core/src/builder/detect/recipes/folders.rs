@@ -49,6 +49,12 @@ const NAMES: &[(&str, Role)] = &[
     ("data", Role::Data),
 ];
 
+/// So many folders are believed of one file.
+const MAX_SAID: usize = 64;
+
+/// A longer path is none.
+const MAX_PATH: usize = 512;
+
 /// What `path` would be by its name alone.
 fn by_name(path: &str) -> Option<Role> {
     let name = paths::name(path.trim_end_matches(['/', '*'])).to_ascii_lowercase();
@@ -64,9 +70,9 @@ pub(in super::super) fn is_role(scope: &Scope<'_>, path: &str, role: Role) -> bo
         Role::Migrations => files.any(|(path, _)| {
             let calls = || scope.tree.text(path).is_some_and(|text| text.contains("migrate("));
             let name = paths::name(path);
-            (is_migration(name) || name.ends_with(".js")) && calls()
+            (is_migration(name) || paths::ends_in(name, &[".js"])) && calls()
         }),
-        Role::Public => files.any(|(path, _)| paths::name(path).ends_with(".html")),
+        Role::Public => files.any(|(path, _)| paths::ends_in(path, &[".html"])),
         Role::Data => files.any(|(path, _)| paths::name(path) == "data.db"),
     }
 }
@@ -78,9 +84,10 @@ pub(in super::super) fn named(scope: &Scope<'_>) -> Vec<Named> {
         if !recipe.names_pocketbase() {
             continue;
         }
-        for (role, path) in said(recipe) {
-            let found = bases(recipe, scope).into_iter().find_map(|base| {
-                let path = paths::normal(&base, &path)?;
+        let bases = bases(recipe, scope);
+        for (role, path) in said(recipe).into_iter().take(MAX_SAID) {
+            let found = bases.iter().find_map(|base| {
+                let path = paths::normal(base, &path)?;
                 (!path.is_empty() && is_role(scope, &path, role)).then_some(path)
             });
             let named = found.map(|path| Named { role, path, file: recipe.path.to_owned() });
@@ -128,10 +135,11 @@ fn clean(path: &str) -> String {
 fn flags(text: &str) -> Vec<(Role, String)> {
     let mut all = Vec::new();
     for (flag, role) in FLAGS {
-        for (at, _) in text.match_indices(flag) {
+        for (at, _) in text.match_indices(flag).take(MAX_SAID) {
             let rest = &text[at + flag.len()..];
             let Some(value) = rest.strip_prefix(['=', ' ', '"', '\'', ',', ':', '\t']) else { continue };
             let value = value.trim_start_matches([' ', '"', '\'', ',', '=', '\t', '\\', '\n']);
+            let value = &value[..value.floor_char_boundary(MAX_PATH)];
             let end = value.find(|c: char| c.is_whitespace() || "\"',;&|)]`\\".contains(c)).unwrap_or(value.len());
             all.push((*role, known_part(&value[..end])));
         }

@@ -168,14 +168,14 @@ fn exact(text: &str) -> Option<String> {
     if minor == 0 || minor > 999 {
         return None;
     }
-    Some(match patch {
-        Some(patch) => format!("0.{minor}.{patch}"),
-        None => {
-            let known = [Generation::Before023, Generation::From023].map(Generation::newest);
-            let same = known.into_iter().find(|known| known.starts_with(&format!("0.{minor}.")));
-            same.map_or_else(|| format!("0.{minor}.0"), str::to_owned)
-        }
-    })
+    Some(patch.map_or_else(|| newest_patch(minor), |patch| format!("0.{minor}.{patch}")))
+}
+
+/// The newest patch that is known of a minor version.
+fn newest_patch(minor: u64) -> String {
+    let known = [Generation::Before023, Generation::From023].map(Generation::newest);
+    let same = known.into_iter().find(|known| known.starts_with(&format!("0.{minor}.")));
+    same.map_or_else(|| format!("0.{minor}.0"), str::to_owned)
 }
 
 #[cfg(test)]

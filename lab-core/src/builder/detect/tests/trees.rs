@@ -280,6 +280,16 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  ./cmd/b 0.29.1 [production, embed]",
     ),
     (
+        "a copy of PocketBase itself",
+        &[
+            ("go.mod", "module github.com/pocketbase/pocketbase\n\ngo 1.24\n"),
+            ("pocketbase.go", "package pocketbase\n"),
+            ("core/db_cgo.go", "//go:build cgo\n\npackage core\n\nimport _ \"github.com/mattn/go-sqlite3\"\n"),
+            ("examples/base/main.go", MAIN),
+        ],
+        "go  ./examples/base ?",
+    ),
+    (
         "Go with an example beside its program",
         &[("go.mod", GO_MOD), ("cmd/a/main.go", MAIN), ("examples/b/main.go", MAIN)],
         "go  ./cmd/a 0.29.1",
