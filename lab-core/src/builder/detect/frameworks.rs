@@ -98,7 +98,9 @@ fn nuxt(scope: &Scope<'_>, package: &Package) -> Verdict {
     if package.script("build").contains("generate") {
         return Verdict::Static { output, script: None };
     }
-    if config.contains("ssr:false") || config.contains("preset:'static'") {
+    let generated = |text: &str| text.contains("nuxt generate") || text.contains(".output/public");
+    let said = || scope.recipes.iter().any(|recipe| !recipe.is_aside() && generated(recipe.text));
+    if config.contains("ssr:false") || config.contains("preset:'static'") || said() {
         let generate: &[&str] =
             if package.scripts.contains_key("generate") { &["run", "generate"] } else { &["exec", "nuxt", "generate"] };
         return Verdict::Static { output, script: Some(generate) };

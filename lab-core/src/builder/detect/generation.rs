@@ -61,7 +61,7 @@ pub(super) fn read(scope: &Scope<'_>, folders: &Folders) -> Code {
     for file in files(scope, folders) {
         let Some(text) = scope.tree.text(file) else { continue };
         if text.len() > left {
-            break;
+            continue;
         }
         left -= text.len();
         match of_text(&mut parser, text) {

@@ -183,7 +183,7 @@ fn a_hostile_tree_is_planned_in_bounded_time() {
     let started = std::time::Instant::now();
     let _ = detect(&tree, &DetectSettings::default());
     // far above what it takes on a busy machine, far below what a square of the size would
-    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
 }
 
 fn is_confined(path: &Path) -> bool {

@@ -99,11 +99,13 @@ pub fn relevant(path: &str) -> u64 {
     let is_workflow = folder.ends_with(".github/workflows") && paths::ends_in(&name, &[".yml", ".yaml"]);
     let is_code = paths::ends_in(&name, &[".js", ".ts", ".mjs", ".cjs", ".py"]);
     let is_script = is_code && (name.contains("pocketbase") || name.contains("pb"));
-    if is_workflow || is_script || is_migration(&name) || (is_code && paths::name(folder).starts_with("pb_")) {
-        WHOLE
-    } else {
-        0
-    }
+    if is_workflow || is_script || is_migration(&name) || (is_code && is_codes_folder(folder)) { WHOLE } else { 0 }
+}
+
+/// Whether a folder's name says that it holds hooks or migrations.
+fn is_codes_folder(folder: &str) -> bool {
+    let name = paths::name(folder).to_ascii_lowercase();
+    name.starts_with("pb_") || name.contains("migrations") || name.contains("hooks")
 }
 
 /// Whether PocketBase could have given a migration that name: seconds since 1970, then words.

@@ -407,6 +407,30 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb/pb_hooks; frontend shop [npm install, npm run build] shop/dist",
     ),
     (
+        "Nuxt that a Dockerfile serves as files",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "web/package.json",
+                r#"{"scripts":{"build":"nuxt build","generate":"nuxt generate"},"dependencies":{"nuxt":"3"}}"#,
+            ),
+            (
+                "Dockerfile",
+                "FROM node AS web\nCOPY web/ .\nFROM alpine\nCOPY --from=web /app/.output/public /pb/pb_public\n",
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run generate] web/.output/public",
+    ),
+    (
+        "folders of other names, one of which is another tool's",
+        &[
+            ("pocketbase/hooks/a.pb.js", ""),
+            ("pocketbase/migrations/0001_init.js", "migrate((app) => {})"),
+            ("server/migrations/20240101000000_x.js", "export const up = () => tool.migrate()"),
+        ],
+        "pb 1.2.3; hooks pocketbase/hooks; migrations pocketbase/migrations",
+    ),
+    (
         "committed data and a program",
         &[("server/pb_migrations/1.js", ""), ("server/pb_data/data.db", "SQLite"), ("server/pocketbase", "x")],
         "pb 1.2.3; migrations server/pb_migrations; seed server/pb_data",
