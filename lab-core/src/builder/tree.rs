@@ -150,10 +150,24 @@ impl Tree {
             .take_while(move |(path, _)| path.starts_with(&prefix))
     }
 
-    /// What is in `folder` itself, in order.
+    /// What is in `folder` itself, in order. What is deeper is jumped over, however much it is.
     pub fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Kind)> + use<'_> {
-        let depth = paths::depth(folder) + 1;
-        self.below(folder).filter(move |(path, _)| paths::depth(path) == depth)
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut from = Bound::Included(prefix.clone());
+        std::iter::from_fn(move || {
+            loop {
+                let start = from.as_ref().map(String::as_str);
+                let (path, kind) = self.entries.range::<str, _>((start, Bound::Unbounded)).next()?;
+                match path.strip_prefix(&prefix)?.split_once('/') {
+                    None => {
+                        from = Bound::Excluded(path.clone());
+                        return Some((path.as_str(), kind));
+                    }
+                    // `0` is the character after `/`
+                    Some((name, _)) => from = Bound::Included(format!("{prefix}{name}0")),
+                }
+            }
+        })
     }
 
     fn insert(&mut self, path: &str, kind: Kind) {
@@ -290,6 +304,8 @@ mod tests {
     fn what_is_below_a_folder_is_not_what_only_starts_like_it() {
         let tree = Tree::of(&[("a/x", ""), ("a-b/y", ""), ("a/b/z", ""), ("aa", "")]);
         assert_eq!(tree.below("a").map(|(path, _)| path).collect::<Vec<_>>(), ["a/b", "a/b/z", "a/x"]);
+        assert_eq!(tree.children("").map(|(path, _)| path).collect::<Vec<_>>(), ["a", "a-b", "aa"]);
+        assert_eq!(tree.children("a").map(|(path, _)| path).collect::<Vec<_>>(), ["a/b", "a/x"]);
         assert_eq!(tree.folders("", 1), ["", "a", "a-b"]);
         assert_eq!(tree.folders("a", 1), ["a", "a/b"]);
     }

@@ -133,9 +133,9 @@ fn ambiguous(roots: &[&str]) -> BuildError {
 }
 
 fn not_recognised(scope: &Scope<'_>) -> BuildError {
-    let place = if scope.root.is_empty() { "at the root or".to_owned() } else { format!("in `{}` or", scope.root) };
+    let place = if scope.root.is_empty() { "anywhere".to_owned() } else { format!("anywhere in `{}`", scope.root) };
     let looked_for = rules(scope)
-        .map(|rule| format!("{} ({place} up to {} folders down)", rule.looked_for, candidate::DEPTH))
+        .map(|rule| format!("{} ({place})", rule.looked_for))
         .chain([format!("`{}` that states it", scope.stated.path())])
         .collect();
     BuildError::NotRecognised { looked_for }

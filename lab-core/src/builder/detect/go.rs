@@ -23,8 +23,12 @@ const LIBRARY: &str = "github.com/pocketbase/pocketbase";
 
 fn find(scope: &Scope<'_>) -> Vec<Candidate> {
     let in_depth = |depth: usize| -> Vec<Candidate> {
-        let folders = scope.tree.folders(&scope.root, depth).into_iter();
-        folders.filter_map(|root| candidate(scope, root)).collect()
+        let modules = scope.tree.texts_below(&scope.root).filter(|(path, _)| paths::name(path) == "go.mod");
+        let folders = modules.map(|(path, _)| paths::parent(path).to_owned());
+        folders
+            .filter(|folder| paths::depth_below(folder, &scope.root) <= depth)
+            .filter_map(|root| candidate(scope, root))
+            .collect()
     };
     let near = in_depth(DEPTH);
     if near.is_empty() { in_depth(usize::MAX) } else { near }
