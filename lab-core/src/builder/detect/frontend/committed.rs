@@ -32,7 +32,9 @@ pub(super) fn plain(scope: &Scope<'_>, chosen: &Candidate) -> Option<String> {
     let beside = paths::is_below(&chosen.root, &scope.root).then(|| paths::parent(&chosen.root));
     let roots = [Some(chosen.root.as_str()), beside, Some(scope.root.as_str())];
     let is_package = |folder: &str| scope.tree.is_file(&paths::join(folder, "package.json"));
-    let free = roots.into_iter().flatten().filter(|root| !is_package(root));
+    // a page in a Flutter project is a template for its build
+    let is_flutter = |folder: &str| scope.tree.is_file(&paths::join(folder, "pubspec.yaml"));
+    let free = roots.into_iter().flatten().filter(|root| !is_package(root) && !is_flutter(root));
     let mut folders = free.flat_map(|root| PLAIN.iter().map(|name| paths::join(root, name)));
-    folders.find(|folder| has_page(scope, folder) && !is_package(folder))
+    folders.find(|folder| has_page(scope, folder) && !is_package(folder) && !is_flutter(folder))
 }

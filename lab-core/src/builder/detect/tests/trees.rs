@@ -342,6 +342,11 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks backend/pb_hooks; public frontend",
     ),
     (
+        "a Flutter project beside the app",
+        &[("pb/pb_hooks/a.pb.js", ""), ("pubspec.yaml", ""), ("web/index.html", "")],
+        "pb 1.2.3; hooks pb/pb_hooks",
+    ),
+    (
         "a root package that builds no frontend",
         &[("pb_hooks/a.pb.js", ""), ("package.json", PLAIN)],
         "pb 1.2.3; hooks pb_hooks",
