@@ -168,6 +168,44 @@ fn reasons_tell_what_was_passed_over() {
 }
 
 #[test]
+fn a_frontend_says_which_tools_and_variables_it_wants() {
+    let frontend = |files: &[(&str, &str)]| {
+        let mut tree = Tree::of(&[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE)]);
+        for (path, text) in files {
+            tree.insert_file(path, text);
+        }
+        detect(&tree, &DetectSettings::default()).expect("plan").frontend.expect("frontend")
+    };
+    let tool = |files: &[(&str, &str)]| {
+        let manager = frontend(files).manager.expect("manager");
+        (manager.name, manager.version.unwrap_or_default())
+    };
+    for (files, name, version) in [
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n")][..], "pnpm", "9"),
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: 5.4\n")], "pnpm", "7"),
+        (&[("web/yarn.lock", "# yarn lockfile v1\n")], "yarn", "1"),
+        (&[("web/yarn.lock", "__metadata:\n  version: 6\n")], "yarn", "3"),
+        (&[("web/yarn.lock", "__metadata:\n  version: 8\n")], "yarn", "4"),
+        (&[("web/yarn.lock", ""), ("web/.yarnrc.yml", "yarnPath: .yarn/releases/yarn-4.1.0.cjs\n")], "yarn", "4.1.0"),
+        (&[("web/bun.lockb", ""), ("web/package-lock.json", "")], "bun", ""),
+        (&[("package.json", r#"{"workspaces":["web"],"packageManager":"pnpm@9.1.0+sha512.00"}"#)], "pnpm", "9.1.0"),
+    ] {
+        assert_eq!(tool(files), (name.to_owned(), version.to_owned()), "{files:?}");
+    }
+    let node = |files: &[(&str, &str)]| frontend(files).node.unwrap_or_default();
+    assert_eq!(node(&[(".nvmrc", "v20.11.0\n"), ("web/.node-version", "22")]), "22");
+    assert_eq!(node(&[(".nvmrc", "lts/jod\n")]), "22");
+    assert_eq!(node(&[(".tool-versions", "nodejs 18.2.0\n")]), "18.2.0");
+    assert_eq!(node(&[("package.json", r#"{"engines":{"node":">=20"}}"#)]), ">=20");
+    assert_eq!(node(&[(".nvmrc", "lts/*\n")]), "");
+    let env = |files: &[(&str, &str)]| frontend(files).env;
+    assert_eq!(env(&[("web/.env.example", "VITE_PB_URL=\nVITE_TITLE=x\nPB_URL=x\n")])["VITE_PB_URL"], "/");
+    assert_eq!(env(&[("web/.env", "export VITE_API_URL=http://localhost:8090\n")])["VITE_API_URL"], "/");
+    assert!(env(&[("web/.env", "VITE_API_URL=https://api.example.com\n")]).is_empty());
+    assert!(frontend(&[]).optional, "the app runs without it");
+}
+
+#[test]
 fn a_hostile_tree_is_planned_in_bounded_time() {
     let mut tree = Tree::of(&[("pb_hooks/a.pb.js", "")]);
     let flags = "--dir=".repeat(40_000);
