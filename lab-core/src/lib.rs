@@ -52,7 +52,7 @@ pub mod layout;
 pub mod lifecycle;
 pub mod pocketbase;
 pub mod ports;
-mod procfs;
+pub mod procfs;
 pub mod progress;
 mod reconcile;
 pub mod registry;

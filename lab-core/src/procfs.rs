@@ -3,12 +3,12 @@
 use std::{fs, io};
 
 /// The id of every process there is.
-pub(crate) fn pids() -> io::Result<Vec<i32>> {
+pub fn pids() -> io::Result<Vec<i32>> {
     Ok(fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// The environment a process was started with, as `NAME=value` each; empty where it is gone or not ours to read.
-pub(crate) fn environment(pid: i32) -> Vec<Vec<u8>> {
+pub fn environment(pid: i32) -> Vec<Vec<u8>> {
     let all = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     all.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
@@ -16,6 +16,11 @@ pub(crate) fn environment(pid: i32) -> Vec<Vec<u8>> {
 /// The fields of `/proc/<pid>/stat` after the name, so that the state is the first.
 pub(crate) fn stat_fields(pid: i32) -> io::Result<Vec<String>> {
     Ok(after_name(&fs::read_to_string(format!("/proc/{pid}/stat"))?))
+}
+
+/// The id of a process's parent; none where the process is gone.
+pub fn parent(pid: i32) -> Option<i32> {
+    stat_fields(pid).ok()?.get(1)?.parse().ok()
 }
 
 /// The name, in brackets, may hold anything, brackets and spaces too.

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 pub mod config;
+pub mod init;
 mod problem;
 mod server;
 mod stream;

@@ -1,10 +1,11 @@
 //! `lab-server`: reads its settings and serves.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use lab_server::{
     Server,
     config::{Arguments, Command, Config},
+    init,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,7 @@ const FAILED: u8 = 1;
 /// The settings make no sense.
 const USAGE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = match Arguments::read_from(std::env::args_os()) {
         Ok(arguments) => arguments,
         // `--help` and `--version` are such errors too
@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, USAGE),
     };
-    if let Some(Command::Check) = arguments.command {
+    if arguments.command == Some(Command::Check) {
         let (report, is_fine) = config.check();
         say(&report);
         return if is_fine { ExitCode::SUCCESS } else { ExitCode::from(FAILED) };
@@ -35,6 +35,30 @@ async fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    let mut runtime = match arguments.command {
+        Some(Command::Init) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    match runtime.enable_all().build() {
+        Ok(runtime) if arguments.command == Some(Command::Init) => runtime.block_on(run_all(&config)),
+        Ok(runtime) => runtime.block_on(serve(config)),
+        Err(error) => fail(&error, FAILED),
+    }
+}
+
+/// `lab-server init`.
+async fn run_all(config: &Config) -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next() != Some(OsString::from("init")) {
+        return fail(&std::io::Error::other("`init` comes first, before the flags"), USAGE);
+    }
+    match init::run(config, words.collect()).await {
+        Ok(code) => code,
+        Err(error) => fail(&error, FAILED),
+    }
+}
+
+async fn serve(config: Config) -> ExitCode {
     let stop = CancellationToken::new();
     if let Err(error) = stop_on_signals(stop.clone()) {
         return fail(&error, FAILED);

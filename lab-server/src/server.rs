@@ -73,8 +73,8 @@ impl Server {
                 .await
                 .map_err(|source| ServeError::Listen { place, source })
         };
-        let api = tcp(config.listen).await?;
-        let public = tcp(config.public_listen).await?;
+        let api = tcp(config.addresses.listen).await?;
+        let public = tcp(config.addresses.public_listen).await?;
         // where the gateway leads the lab's own host
         let own_host = tcp(([127, 0, 0, 1], 0).into()).await?;
         let mut settings = config.lab_settings();

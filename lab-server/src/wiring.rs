@@ -43,7 +43,7 @@ impl Embedded {
         })?;
         // first: it holds the lock without which nothing here may be touched
         let registry = FileRegistry::open(data.registry())?;
-        let ports = FilePorts::open(data.ports(), config.ports.clone())?;
+        let ports = FilePorts::open(data.ports(), config.addresses.ports.clone())?;
         let store = PocketBaseStore::new(data.pocketbase(), pocketbase(config));
         let mut building = LocalBuilderSettings::new(data.build_cache(), config.path.clone());
         building.env.clone_from(&config.tool_env);
@@ -54,7 +54,7 @@ impl Embedded {
         let supervisor = Arc::new(supervisor);
         let gateway = Gateway::new(GatewaySettings {
             scheme: if settings.public.https { Scheme::Https } else { Scheme::Http },
-            trusted_proxies: config.trusted_proxies.clone(),
+            trusted_proxies: config.addresses.trusted_proxies.clone(),
             ..GatewaySettings::default()
         });
         let ssh_keys = config.ssh_keys.iter().map(|path| SshKey { path: path.clone(), passphrase: None }).collect();

@@ -44,24 +44,28 @@ impl Config {
         match name {
             "data_dir" => self.data_dir.display().to_string(),
             "domain_name" => self.domain.to_string(),
-            "stack" => word(&self.stack),
-            "caddy_layout" => word(&self.caddy_layout),
-            "tls" => word(&self.tls),
-            "https_listen" => self.https_listen.to_string(),
-            "acme_email" => self.acme_email.clone().unwrap_or_else(|| "(none)".to_owned()),
-            "acme_directory" => self.acme_directory.as_deref().map_or_else(|| "(none)".to_owned(), without_credentials),
-            "acme_root" => {
-                self.acme_root.as_ref().map_or_else(|| "(none)".to_owned(), |file| file.display().to_string())
+            "stack" => word(&self.production.stack),
+            "caddy_layout" => word(&self.production.layout),
+            "tls" => word(&self.production.tls),
+            "https_listen" => self.production.https_listen.to_string(),
+            "acme_email" => self.production.acme_email.clone().unwrap_or_else(|| "(none)".to_owned()),
+            "acme_directory" => {
+                self.production.acme_directory.as_deref().map_or_else(|| "(none)".to_owned(), without_credentials)
             }
-            "supervisord" => self.supervisord.display().to_string(),
-            "caddy" => self.caddy.display().to_string(),
-            "manager_port" => self.listen.port().to_string(),
-            "listen" => self.listen.to_string(),
-            "caddy_port" => self.public_listen.port().to_string(),
-            "public_listen" => self.public_listen.to_string(),
-            "public_https" => self.public.https.to_string(),
-            "public_port" => self.public.port.to_string(),
-            "trusted_proxies" => join(self.trusted_proxies.iter().map(ToString::to_string).collect()),
+            "acme_root" => self
+                .production
+                .acme_root
+                .as_ref()
+                .map_or_else(|| "(none)".to_owned(), |file| file.display().to_string()),
+            "supervisord" => self.production.supervisord.display().to_string(),
+            "caddy" => self.production.caddy.display().to_string(),
+            "manager_port" => self.addresses.listen.port().to_string(),
+            "listen" => self.addresses.listen.to_string(),
+            "caddy_port" => self.addresses.public_listen.port().to_string(),
+            "public_listen" => self.addresses.public_listen.to_string(),
+            "public_https" => self.addresses.public.https.to_string(),
+            "public_port" => self.addresses.public.port.to_string(),
+            "trusted_proxies" => join(self.addresses.trusted_proxies.iter().map(ToString::to_string).collect()),
             "api_key" => hidden(&self.api_key),
             "github_token" => hidden(&self.github_token),
             "ssh_keys" => join(self.ssh_keys.iter().map(|path| path.display().to_string()).collect()),
@@ -73,11 +77,11 @@ impl Config {
                 PocketBaseFrom::Wheel => "wheel".to_owned(),
                 PocketBaseFrom::Folder(folder) => format!("path:{}", folder.display()),
             },
-            "ports" => format!("{}-{}", self.ports.start(), self.ports.end()),
-            "parallel_builds" => self.parallel_builds.to_string(),
-            "build_timeout" => format!("{} s", self.build_timeout.as_secs()),
-            "fetch_timeout" => format!("{} s", self.fetch_limits.timeout.as_secs()),
-            "max_repository_size" => format!("{} bytes", self.fetch_limits.max_bytes),
+            "ports" => format!("{}-{}", self.addresses.ports.start(), self.addresses.ports.end()),
+            "parallel_builds" => self.builds.parallel.to_string(),
+            "build_timeout" => format!("{} s", self.builds.timeout.as_secs()),
+            "fetch_timeout" => format!("{} s", self.builds.fetch_limits.timeout.as_secs()),
+            "max_repository_size" => format!("{} bytes", self.builds.fetch_limits.max_bytes),
             "trash_days" => (self.trash_for.as_secs() / (24 * 3600)).to_string(),
             "stop_apps_on_exit" => self.stop_apps_on_exit.to_string(),
             "log" => self.log_filter.clone(),
@@ -98,15 +102,20 @@ impl Config {
         {
             faults.push(format!("the folder of PocketBase binaries `{}` is not there", folder.display()));
         }
-        if self.stack == StackKind::Production {
-            for (program, name) in [(&self.supervisord, "LAB_SUPERVISORD"), (&self.caddy, "LAB_CADDY")] {
+        if self.production.stack == StackKind::Production {
+            for (program, name) in
+                [(&self.production.supervisord, "LAB_SUPERVISORD"), (&self.production.caddy, "LAB_CADDY")]
+            {
                 if !program.is_file() {
                     let program = program.display();
                     faults.push(format!("`{program}` is not there: install it, or say where it is by {name}"));
                 }
             }
+            if !self.is_in_path("setpriv") {
+                faults.push("`setpriv` is not in PATH: install util-linux".to_owned());
+            }
         }
-        if let Some(root) = self.acme_root.as_ref().filter(|root| !root.is_file()) {
+        if let Some(root) = self.production.acme_root.as_ref().filter(|root| !root.is_file()) {
             faults.push(format!("the ACME root `{}` is not there", root.display()));
         }
         let socket = self.data_dir.join("lab.sock");
@@ -114,7 +123,7 @@ impl Config {
             let place = self.data_dir.display();
             faults.push(format!("`{place}` is too long a path for a socket in it; choose a shorter one"));
         }
-        for (name, address) in [("the API", self.listen), ("the apps", self.public_listen)] {
+        for (name, address) in [("the API", self.addresses.listen), ("the apps", self.addresses.public_listen)] {
             if let Err(error) = TcpListener::bind(address) {
                 let running =
                     if UnixStream::connect(&socket).is_ok() { " (a lab-server runs on this data)" } else { "" };
@@ -124,10 +133,13 @@ impl Config {
         faults
     }
 
+    fn is_in_path(&self, program: &str) -> bool {
+        std::env::split_paths(&self.path).any(|folder| folder.join(program).is_file())
+    }
+
     /// What works without, but not for everybody.
     fn notes(&self) -> Vec<String> {
-        let there = |program: &str| std::env::split_paths(&self.path).any(|folder| folder.join(program).is_file());
-        let missing = TOOLS.iter().filter(|(program, _)| !there(program));
+        let missing = TOOLS.iter().filter(|(program, _)| !self.is_in_path(program));
         let mut notes: Vec<String> =
             missing.map(|(program, what)| format!("`{program}` is not in PATH: {what} cannot be built")).collect();
         if let Some(file) = &self.secret_file

@@ -15,10 +15,10 @@ fn the_command_line_is_well_formed() {
 #[test]
 fn flags_win_over_the_file_and_the_file_over_the_defaults() {
     let defaults = config(&[], "").expect("defaults");
-    assert_eq!(defaults.listen, ([127, 0, 0, 1], 9000).into());
-    assert_eq!(defaults.public_listen.port(), 8080);
+    assert_eq!(defaults.addresses.listen, ([127, 0, 0, 1], 9000).into());
+    assert_eq!(defaults.addresses.public_listen.port(), 8080);
     let both = config(&["--manager-port", "9100"], "manager_port = 9200\ncaddy_port = 8081").expect("both");
-    assert_eq!((both.listen.port(), both.public_listen.port()), (9100, 8081));
+    assert_eq!((both.addresses.listen.port(), both.addresses.public_listen.port()), (9100, 8081));
 }
 
 #[test]
@@ -55,9 +55,9 @@ fn values_that_make_no_sense_are_named() {
 
 #[test]
 fn the_production_stack_is_chosen_by_init_or_by_name() {
-    assert_eq!(config(&[], "").expect("defaults").stack, StackKind::Embedded);
-    assert_eq!(config(&["init"], "").expect("init").stack, StackKind::Production);
-    assert_eq!(config(&[], "stack = \"production\"").expect("a file").stack, StackKind::Production);
+    assert_eq!(config(&[], "").expect("defaults").production.stack, StackKind::Embedded);
+    assert_eq!(config(&["init"], "").expect("init").production.stack, StackKind::Production);
+    assert_eq!(config(&[], "stack = \"production\"").expect("a file").production.stack, StackKind::Production);
     for (arguments, name) in [
         (vec!["init", "--stack", "embedded"], "stack"),
         (vec!["--tls", "acme"], "tls"),
@@ -68,7 +68,7 @@ fn the_production_stack_is_chosen_by_init_or_by_name() {
         assert!(error.to_string().starts_with(&format!("`{name}`")), "{error}");
     }
     let acme = config(&["--stack", "production", "--tls", "acme"], "").expect("acme");
-    assert_eq!((acme.public.https, acme.public.port), (true, 443));
+    assert_eq!((acme.addresses.public.https, acme.addresses.public.port), (true, 443));
 }
 
 #[test]
@@ -105,6 +105,9 @@ fn paths_that_cannot_work_are_found_by_a_check() {
     let long = format!("/tmp/{}", "x".repeat(100));
     let (text, is_fine) = config(&["--data-dir", &long], "").expect("config").check();
     assert!(!is_fine && text.contains("too long"), "{text}");
+    let production = ["--stack", "production", "--supervisord", "/nowhere/supervisord", "--caddy", "/nowhere/caddy"];
+    let (text, is_fine) = config(&production, "").expect("config").check();
+    assert!(!is_fine && text.contains("LAB_SUPERVISORD") && text.contains("LAB_CADDY"), "{text}");
     let absent = ["--ssh-keys", "/nowhere/key", "--pocketbase-source", "path:/nowhere/pb"];
     let (text, is_fine) = config(&absent, "").expect("config").check();
     assert!(!is_fine && text.contains("/nowhere/key") && text.contains("/nowhere/pb"), "{text}");

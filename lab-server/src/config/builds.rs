@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use lab_core::source::FetchLimits;
+
+use super::{ConfigError, File, Pick, arguments::Given, invalid};
+
+/// What a build may take.
+#[derive(Debug, Clone)]
+pub struct Builds {
+    /// How many run at once.
+    pub parallel: usize,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// What fetching a repository may take.
+    pub fetch_limits: FetchLimits,
+}
+
+impl Builds {
+    pub(super) fn pick(pick: &mut Pick<'_>, given: &Given, file: &File) -> Result<Self, ConfigError> {
+        let parallel = pick.of("parallel_builds", given.parallel_builds, file.parallel_builds, 2);
+        let timeout = pick.of("build_timeout", given.build_timeout, file.build_timeout, 900);
+        let fetch_timeout = pick.of("fetch_timeout", given.fetch_timeout, file.fetch_timeout, 600);
+        let size = given.max_repository_size;
+        let max_bytes = pick.of("max_repository_size", size, file.max_repository_size, 1 << 30);
+        for (name, number) in [
+            ("parallel_builds", parallel as u64),
+            ("build_timeout", timeout),
+            ("fetch_timeout", fetch_timeout),
+            ("max_repository_size", max_bytes),
+        ] {
+            if number == 0 {
+                return Err(invalid(name, "it must be at least 1"));
+            }
+        }
+        Ok(Self {
+            parallel,
+            timeout: Duration::from_secs(timeout),
+            fetch_limits: FetchLimits { timeout: Duration::from_secs(fetch_timeout), max_bytes },
+        })
+    }
+}
