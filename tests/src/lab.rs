@@ -11,6 +11,7 @@ mod cli;
 mod deploy;
 mod fakes;
 mod faults;
+mod fixtures;
 mod kills;
 mod parts;
 mod real;
