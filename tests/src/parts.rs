@@ -106,8 +106,8 @@ impl Repository {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    // what a build in the checkout leaves is not part of the example
+/// Copies a folder, without what a build in it leaves.
+pub fn copy(from: &Path, to: &Path) {
     const LEFT_OUT: [&str; 5] = ["node_modules", "dist", "pb_data", ".git", "target"];
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
