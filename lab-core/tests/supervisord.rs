@@ -1,5 +1,5 @@
 //! The supervisor over a real supervisord: its suite, and what only it has to deal with.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it saw")]
 
 mod supervisord {
     mod faults;

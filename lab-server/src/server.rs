@@ -165,12 +165,11 @@ impl Server {
         tasks.spawn(accept::serve(api, app(Door::Tcp), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(own_host, app(Door::Public), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(socket, app(Door::Socket), stop.clone(), DRAIN));
-        let kept = match &mut claim {
-            Some(claim) => claim.keep(&stop).await,
-            None => {
-                stop.cancelled().await;
-                Ok(())
-            }
+        let kept = if let Some(claim) = &mut claim {
+            claim.keep(&stop).await
+        } else {
+            stop.cancelled().await;
+            Ok(())
         };
         if let Err(error) = &kept {
             tracing::error!(error = lab_core::report(error), "the apps are stopped");

@@ -82,7 +82,7 @@ pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<DataPoint>, Error> {
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut points = ids.filter_map(|id| read(dirs, id).transpose()).collect::<Result<Vec<_>, _>>()?;
-    points.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+    points.sort_unstable_by_key(|point| std::cmp::Reverse(point.id));
     Ok(points)
 }
 

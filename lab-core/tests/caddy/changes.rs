@@ -182,7 +182,7 @@ async fn caddy_validates_what_it_is_given_and_listens_nowhere_else() {
                     settings.ask = "http://127.0.0.1:9/tls/ask".to_owned();
                 })
                 .await;
-                let router = running.open().await;
+                let caddy = running.open().await;
                 let routes = (0..apps).map(|n| {
                     let host: Hostname = format!("app-{n}.example.test").parse().unwrap();
                     let route = lab_core::router::Route {
@@ -192,7 +192,7 @@ async fn caddy_validates_what_it_is_given_and_listens_nowhere_else() {
                     (host, route)
                 });
                 let routes: lab_core::router::RouteTable = routes.collect();
-                router.apply(routes.clone()).await.unwrap();
+                caddy.apply(routes.clone()).await.unwrap();
                 let mut validate = Command::new(program());
                 let said =
                     validate.args(["validate", "--config"]).arg(running.settings.config_file()).output().unwrap();
@@ -207,7 +207,7 @@ async fn caddy_validates_what_it_is_given_and_listens_nowhere_else() {
                 let adapted =
                     Command::new(program()).args(["adapt", "--validate", "--config"]).arg(&file).output().unwrap();
                 assert!(adapted.status.success(), "{}", String::from_utf8_lossy(&adapted.stderr));
-                router.shutdown().await;
+                caddy.shutdown().await;
             }
         }
     }
@@ -219,7 +219,7 @@ fn no_host_leads_to_another_ones_app() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _entered = runtime.enter();
     let running = runtime.block_on(Running::start(CaddyLayout::Direct));
-    let router = runtime.block_on(running.open());
+    let caddy = runtime.block_on(running.open());
     let (mine, other) = (runtime.block_on(TestApp::start("mine")), runtime.block_on(TestApp::start("other")));
     let label = "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?";
     let hosts = format!("{label}(\\.{label}){{0,2}}");
@@ -229,7 +229,7 @@ fn no_host_leads_to_another_ones_app() {
             prop_assume!(host != A);
             runtime.block_on(async {
                 let routes = table([(A, Target::Port(other.port())), (host.as_str(), Target::Port(mine.port()))]);
-                router.apply(routes).await.unwrap();
+                caddy.apply(routes).await.unwrap();
                 assert_eq!(Visitor::once(running.address(), &host, "/").await.1, "mine");
                 assert_eq!(Visitor::once(running.address(), A, "/").await.1, "other");
                 // whatever is asked for, nobody gets an app that is not asked for by its name
@@ -250,5 +250,5 @@ fn no_host_leads_to_another_ones_app() {
             Ok(())
         })
         .unwrap();
-    runtime.block_on(router.shutdown());
+    runtime.block_on(caddy.shutdown());
 }

@@ -49,6 +49,7 @@ impl Running {
         Self::start_with(layout, |_| {}).await
     }
 
+    #[expect(clippy::unused_async, reason = "what it starts needs a runtime")]
     pub(crate) async fn start_with(layout: CaddyLayout, change: impl FnOnce(&mut CaddySettings)) -> Self {
         let (range, lease) = leased_ranges(1);
         let ports = [*range.start(), *range.start() + 1];
@@ -66,8 +67,8 @@ impl Running {
                 gateway.serve(listener, CancellationToken::new()).await;
             }
         });
-        let _served = AbortOnDropHandle::new(served);
-        let mut running = Self { settings, gateway, dir, ports, child: None, _served, _lease: lease };
+        let served = AbortOnDropHandle::new(served);
+        let mut running = Self { settings, gateway, dir, ports, child: None, _served: served, _lease: lease };
         running.up();
         running
     }

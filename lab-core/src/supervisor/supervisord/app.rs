@@ -103,15 +103,12 @@ impl App {
     pub(super) fn look(&self, info: Option<Info>, exit: Exit) -> Looked {
         let inner = &mut *self.inner();
         let before = inner.seen.pid();
-        let (missed, state) = match (info, &inner.spec) {
-            (Some(info), Some(spec)) => {
-                let change = inner.seen.take(info, exit, spec, inner.wanted);
-                (change.missed, change.state)
-            }
-            _ => {
-                inner.seen = Seen::default();
-                (None, ProcessState::Stopped)
-            }
+        let (missed, state) = if let (Some(info), Some(spec)) = (info, &inner.spec) {
+            let change = inner.seen.take(&info, exit, spec, inner.wanted);
+            (change.missed, change.state)
+        } else {
+            inner.seen = Seen::default();
+            (None, ProcessState::Stopped)
         };
         let pid = inner.seen.pid();
         let is_same = match (&state, &inner.state) {

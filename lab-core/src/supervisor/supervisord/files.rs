@@ -110,14 +110,13 @@ impl Files {
             other => other?,
         };
         let wanted = [true, false].into_iter().find(|wanted| self.program(&spec, *wanted) == found);
-        let wanted = match wanted {
-            Some(wanted) => wanted,
-            None => {
-                // garbage, or an older version's. What is not clearly unwanted is wanted, but for one that was never there
-                let wanted = !found.is_empty() && !found.contains("autostart=false");
-                self.write_wanted(&spec, wanted)?;
-                wanted
-            }
+        let wanted = if let Some(wanted) = wanted {
+            wanted
+        } else {
+            // garbage, or an older version's. What is not clearly unwanted is wanted, but for one that was never there
+            let wanted = !found.is_empty() && !found.contains("autostart=false");
+            self.write_wanted(&spec, wanted)?;
+            wanted
         };
         Ok(Some((spec, wanted)))
     }

@@ -53,7 +53,7 @@ impl Seen {
 
     /// Takes in what supervisord says now. `wanted`: whether the process should run. The last lines of a failed one are
     /// left to the caller.
-    pub(super) fn take(&mut self, info: Info, exit: Exit, spec: &ProcessSpec, wanted: bool) -> Change {
+    pub(super) fn take(&mut self, info: &Info, exit: Exit, spec: &ProcessSpec, wanted: bool) -> Change {
         let before = self.info.replace(info.clone());
         let is_new_run = before.as_ref().is_some_and(|before| before.start != info.start || before.pid != info.pid);
         let was_running = before.as_ref().is_some_and(|before| before.pid > 0);
@@ -76,7 +76,7 @@ impl Seen {
                     (self.is_ended, self.is_stable) = (false, false);
                 }
                 self.is_stable |= info.state == code::RUNNING;
-                running(&info, self.restarts)
+                running(info, self.restarts)
             }
             code::STOPPING => ProcessState::Stopping,
             code::STOPPED => self.stopped(),

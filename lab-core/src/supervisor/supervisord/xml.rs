@@ -63,7 +63,9 @@ impl Value {
             }
             Self::Array(values) => {
                 out.push_str("<array><data>");
-                values.iter().for_each(|value| value.write(out));
+                for value in values {
+                    value.write(out);
+                }
                 out.push_str("</data></array>");
             }
             Self::Struct(members) => {

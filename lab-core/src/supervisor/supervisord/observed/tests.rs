@@ -21,7 +21,7 @@ fn info(state: i64, pid: u32, start: i64, stop: i64) -> Info {
 
 const EXIT: Exit = Exit::Code(7);
 
-fn seen(seen: &mut Seen, info: Info) -> ProcessState {
+fn seen(seen: &mut Seen, info: &Info) -> ProcessState {
     let change = seen.take(info, EXIT, &spec(), true);
     assert_eq!(change.missed, None);
     change.state
@@ -36,7 +36,7 @@ fn restarts(state: &ProcessState) -> Option<u32> {
 
 #[test]
 fn every_state_of_supervisord_has_its_own_here() {
-    let one = |state, pid| seen(&mut Seen::default(), info(state, pid, 100, 90));
+    let one = |state, pid| seen(&mut Seen::default(), &info(state, pid, 100, 90));
     assert_eq!(one(code::STOPPED, 0), ProcessState::Stopped);
     assert!(matches!(one(code::STARTING, 5), ProcessState::Running { pid: 5, restarts: 0, .. }));
     assert!(matches!(one(code::STARTING, 0), ProcessState::BackingOff { .. }));
@@ -55,7 +55,7 @@ fn every_state_of_supervisord_has_its_own_here() {
 #[test]
 fn what_ended_by_itself_after_it_was_stopped_is_stopped() {
     for state in [code::EXITED, code::FATAL] {
-        let change = Seen::default().take(info(state, 0, 100, 101), EXIT, &spec(), false);
+        let change = Seen::default().take(&info(state, 0, 100, 101), EXIT, &spec(), false);
         assert_eq!(change.state, ProcessState::Stopped);
     }
 }
@@ -63,7 +63,7 @@ fn what_ended_by_itself_after_it_was_stopped_is_stopped() {
 #[test]
 fn a_program_that_cannot_be_made_says_why() {
     let info = Info { spawn_error: "too many open files".to_owned(), ..info(code::FATAL, 0, 100, 0) };
-    let ProcessState::Failed { reason, .. } = seen(&mut Seen::default(), info) else { panic!("not failed") };
+    let ProcessState::Failed { reason, .. } = seen(&mut Seen::default(), &info) else { panic!("not failed") };
     assert_eq!(reason, "supervisord cannot start it: too many open files");
 }
 
@@ -71,23 +71,23 @@ fn a_program_that_cannot_be_made_says_why() {
 fn restarts_are_counted_until_a_run_was_stable() {
     let (mut so_far, first) = Seen::started(info(code::STARTING, 5, 100, 0));
     assert_eq!(restarts(&first), Some(0));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::BACKOFF, 0, 100, 101))), Some(0));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::STARTING, 6, 102, 101))), Some(1));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::BACKOFF, 0, 102, 103))), Some(1));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::STARTING, 7, 105, 103))), Some(2));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::RUNNING, 7, 105, 103))), Some(2));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::EXITED, 0, 105, 200))), Some(0));
-    assert_eq!(restarts(&seen(&mut so_far, info(code::STARTING, 8, 200, 200))), Some(1));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::BACKOFF, 0, 100, 101))), Some(0));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::STARTING, 6, 102, 101))), Some(1));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::BACKOFF, 0, 102, 103))), Some(1));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::STARTING, 7, 105, 103))), Some(2));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::RUNNING, 7, 105, 103))), Some(2));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::EXITED, 0, 105, 200))), Some(0));
+    assert_eq!(restarts(&seen(&mut so_far, &info(code::STARTING, 8, 200, 200))), Some(1));
 }
 
 #[test]
 fn a_restart_between_two_looks_is_told_of() {
     let (mut so_far, _) = Seen::started(info(code::STARTING, 5, 100, 0));
-    let change = so_far.take(info(code::STARTING, 6, 103, 101), EXIT, &spec(), true);
+    let change = so_far.take(&info(code::STARTING, 6, 103, 101), EXIT, &spec(), true);
     assert!(matches!(change.missed, Some(ProcessState::BackingOff { exit: EXIT, restarts: 0, .. })), "{change:?}");
     assert_eq!(restarts(&change.state), Some(1));
     // long enough to count as recovered
-    let change = so_far.take(info(code::STARTING, 7, 203, 201), EXIT, &spec(), true);
+    let change = so_far.take(&info(code::STARTING, 7, 203, 201), EXIT, &spec(), true);
     assert!(matches!(change.missed, Some(ProcessState::BackingOff { restarts: 0, .. })), "{change:?}");
     assert_eq!(restarts(&change.state), Some(1));
 }
@@ -96,7 +96,7 @@ fn a_restart_between_two_looks_is_told_of() {
 fn what_is_seen_twice_is_the_same() {
     let mut so_far = Seen::default();
     for state in [code::STARTING, code::RUNNING] {
-        let first = seen(&mut so_far, info(state, 5, 100, 0));
-        assert_eq!(seen(&mut so_far, info(state, 5, 100, 0)), first);
+        let first = seen(&mut so_far, &info(state, 5, 100, 0));
+        assert_eq!(seen(&mut so_far, &info(state, 5, 100, 0)), first);
     }
 }
