@@ -88,6 +88,8 @@ pub struct Config {
     pub tool_env: BTreeMap<String, String>,
     /// Variables for pip.
     pub pip_env: Vec<(OsString, OsString)>,
+    /// The whole environment, for `init` to hand on.
+    pub environment: Vec<(OsString, OsString)>,
     /// What the platform calls this machine, where it does.
     pub machine: Option<String>,
     origins: Vec<(&'static str, String)>,
@@ -164,6 +166,9 @@ impl Config {
         let has_secrets = file.api_key.is_some() || file.github_token.is_some();
         let mut config = Self::of(arguments, file, env("PATH").unwrap_or_default(), tool_env)?;
         config.secret_file = arguments.config.clone().filter(|_| has_secrets);
+        if arguments.command == Some(Command::Init) {
+            config.environment = std::env::vars_os().collect();
+        }
         // set by Fly.io on each of its machines
         config.machine = env("FLY_MACHINE_ID").filter(|id| !id.is_empty());
         config.pip_env = std::env::vars_os().filter(|(name, _)| PythonWheel::wants(&name.to_string_lossy())).collect();
@@ -217,6 +222,7 @@ impl Config {
             path,
             tool_env,
             pip_env: Vec::new(),
+            environment: Vec::new(),
             machine: None,
             origins: pick.origins,
             secret_file: None,

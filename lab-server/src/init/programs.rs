@@ -32,13 +32,14 @@ pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, Ini
     env.extend(
         ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"].map(|name| (name.into(), data.caddy().join("home").into())),
     );
-    env.extend(NETWORK.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))));
+    let given = config.environment.iter();
+    env.extend(given.filter(|(name, _)| NETWORK.iter().any(|known| name == known)).cloned());
     let caddy = Program::new("caddy", config.production.caddy.clone(), args, env, move || {
         settings.prepare().map_err(Into::into)
     });
 
     let itself = std::env::current_exe().map_err(system("find lab-server's own program"))?;
-    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().filter(|(name, _)| name != "LAB_STACK").collect();
+    let mut env: Vec<_> = config.environment.iter().filter(|(name, _)| name != "LAB_STACK").cloned().collect();
     env.push(("LAB_STACK".into(), "production".into()));
     let server = Program::new("lab-server", itself, words, env, || Ok(()));
     Ok(Init { supervisord, caddy, server, is_ending: false })
