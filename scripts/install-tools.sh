@@ -20,8 +20,8 @@ webcentral_version=2.4.15
 steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
 more_steps=(bench docker hadolint)
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
-# ssh-keygen, unshare and procps' tools are for tests.
-packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps)
+# ssh-keygen, unshare, procps' tools, openssl and systemd-analyze are for tests.
+packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps openssl systemd)
 
 say() { printf 'tools: %s\n' "$*"; }
 fail() {

@@ -1,6 +1,13 @@
 //! What Caddy has after changes, restarts and refusals.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use http::StatusCode;
 use lab_core::{
@@ -126,14 +133,16 @@ async fn visits_during_changes(layout: CaddyLayout, changes: u16) -> (usize, usi
     lead(&router, a.clone()).await;
     eventually("the app", async || answers(&running, A, StatusCode::OK, "a").await).await;
     let (address, over) = (running.address(), CancellationToken::new());
+    let visited = Arc::new(AtomicUsize::new(0));
     let visitors: Vec<_> = (0..4)
         .map(|_| {
-            let over = over.clone();
+            let (over, visited) = (over.clone(), visited.clone());
             tokio::spawn(async move {
                 let (mut visits, mut failed) = (0, 0);
                 let mut visitor = Visitor::connect(address).await;
                 while !over.is_cancelled() {
                     visits += 1;
+                    visited.fetch_add(1, Ordering::Relaxed);
                     if visitor.get(A, "/").await.is_ok_and(|answer| answer == (StatusCode::OK, "a".to_owned())) {
                         continue;
                     }
@@ -148,6 +157,8 @@ async fn visits_during_changes(layout: CaddyLayout, changes: u16) -> (usize, usi
         .collect();
     for n in 0..changes {
         router.apply(table([(A, a.clone()), (B, Target::Port(port(n)))])).await.unwrap();
+        let enough = visited.load(Ordering::Relaxed) + 8;
+        eventually("more visits", async || visited.load(Ordering::Relaxed) >= enough).await;
     }
     over.cancel();
     let mut all = (0, 0);

@@ -140,9 +140,18 @@ fn prose(text: &str) -> Option<String> {
         if foreign.iter().any(|word| between.contains(word)) {
             return None;
         }
-        exact(rest.get(gap..)?)
+        let told = rest.get(gap..)?;
+        let after = told.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim_start();
+        let is_minimum = between.contains("least")
+            || between.contains("minimum")
+            || AT_LEAST.iter().any(|words| after.starts_with(words));
+        if is_minimum { None } else { exact(told) }
     })
 }
+
+/// What follows the oldest version that will do, which is not the version to use.
+const AT_LEAST: [&str; 9] =
+    ["+", "or later", "or newer", "or higher", "or above", "and later", "and newer", "and above", "and up"];
 
 /// The newest version of PocketBase's own change log, which its archive holds.
 fn changelog(text: &str) -> Option<String> {

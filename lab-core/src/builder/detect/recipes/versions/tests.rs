@@ -56,6 +56,9 @@ fn what_is_no_pin_is_none() {
     for (kind, text) in [
         (Kind::Dockerfile, "ARG PB_VERSION"),
         (Kind::Dockerfile, "ARG PB_VERSION=latest"),
+        (Kind::Readme, "Needs PocketBase 0.23 or later."),
+        (Kind::Readme, "PocketBase 0.23.4+ is needed"),
+        (Kind::Readme, "PocketBase (at least v0.23.4)"),
         (Kind::Dockerfile, "ARG NODE_VERSION=20.0.0"),
         (Kind::Dockerfile, "FROM alpine:3.20\nARG GO_VERSION=1.24.0"),
         (Kind::Compose, "image: ghcr.io/muchobien/pocketbase:latest"),
