@@ -238,7 +238,8 @@ const BAD_REPOSITORIES: &[BadRepository] = &[
     (
         "bad-build",
         &[
-            ("pb_public/keep.txt", "x"),
+            ("pb_hooks/main.pb.js", "// none"),
+            ("lab.toml", "[frontend]\ndirectory = \".\"\nbuild = \"npm run build\"\noutput = \"dist\"\n"),
             ("package.json", r#"{"name": "x", "version": "1.0.0", "scripts": {"build": "echo boom; exit 3"}}"#),
             (
                 "package-lock.json",
