@@ -168,7 +168,9 @@ async fn a_deployment_goes_on_when_its_client_hangs_up_and_can_be_cancelled() {
     let api = Api::socket(&server);
     let never = r#"{"name": "x", "version": "1.0.0", "scripts": {"build": "sleep 1000"}}"#;
     let lock = r#"{"name": "x", "version": "1.0.0", "lockfileVersion": 3, "packages": {"": {"name": "x", "version": "1.0.0"}}}"#;
-    let files = [("pb_public/a.txt", "a"), ("package.json", never), ("package-lock.json", lock)];
+    let built = "[frontend]\ndirectory = \".\"\nbuild = \"npm run build\"\noutput = \"dist\"\n";
+    let hooks = ("pb_hooks/main.pb.js", "// none");
+    let files = [hooks, ("lab.toml", built), ("package.json", never), ("package-lock.json", lock)];
     let repository = Repository::of_files(&files);
     let body = json!({"repository": repository.address(), "subdomain": "app"});
     let (_, app) = api.post("/api/deploy", body.clone()).await;
