@@ -148,8 +148,11 @@ async fn visits_during_changes(layout: CaddyLayout, changes: u16) -> (usize, usi
                     }
                     failed += 1;
                     // as browsers do where a connection closed before an answer
-                    visitor = Visitor::connect(address).await;
-                    assert_eq!(visitor.get(A, "/").await.unwrap(), (StatusCode::OK, "a".to_owned()), "twice");
+                    eventually("an answer on another connection", async || {
+                        visitor = Visitor::connect(address).await;
+                        visitor.get(A, "/").await.is_ok_and(|answer| answer == (StatusCode::OK, "a".to_owned()))
+                    })
+                    .await;
                 }
                 (visits, failed)
             })
@@ -171,10 +174,11 @@ async fn visits_during_changes(layout: CaddyLayout, changes: u16) -> (usize, usi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_of_another_app_fails_in_the_edge_layout_and_none_twice_in_the_direct_one() {
+async fn no_request_of_another_app_fails_in_the_edge_layout_and_each_is_answered_at_last_in_the_direct_one() {
     let (visits, failed) = visits_during_changes(CaddyLayout::Edge, 30).await;
     assert!(visits > 0 && failed == 0, "{failed} of {visits}");
-    // Caddy closes idle connections whenever its configuration changes: a request may cross that
+    // Caddy closes the connections it has whenever its configuration changes: a request may cross that, and
+    // another on the connection made instead may cross the next change
     let (visits, failed) = visits_during_changes(CaddyLayout::Direct, 30).await;
     println!("direct: {failed} of {visits} requests met a closed connection in 30 changes");
 }
