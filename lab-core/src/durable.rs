@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    io::{self, BufRead, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink},
     path::Path,
     time::{Duration, Instant},
 };
@@ -54,6 +54,59 @@ pub fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// Whether two files or folders differ in what they hold; what is missing in both places does not. Links are compared by
+/// where they lead, and not followed.
+pub fn differ(one: &Path, other: &Path) -> io::Result<bool> {
+    let meta = |path: &Path| match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    };
+    let (Some(first), Some(second)) = (meta(one)?, meta(other)?) else {
+        return Ok(meta(one)?.is_some() != meta(other)?.is_some());
+    };
+    if first.file_type() != second.file_type() {
+        return Ok(true);
+    }
+    if first.is_symlink() {
+        return Ok(fs::read_link(one)? != fs::read_link(other)?);
+    }
+    if first.is_file() {
+        let same = first.ino() == second.ino() && first.dev() == second.dev();
+        return Ok(!same && (first.len() != second.len() || contents_differ(one, other)?));
+    }
+    let names = |path: &Path| {
+        let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name()));
+        names.collect::<io::Result<std::collections::BTreeSet<_>>>()
+    };
+    let (names, others) = (names(one)?, names(other)?);
+    if names != others {
+        return Ok(true);
+    }
+    for name in names {
+        if differ(&one.join(&name), &other.join(&name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Of two files of one length.
+fn contents_differ(one: &Path, other: &Path) -> io::Result<bool> {
+    let (mut one, mut other) = (io::BufReader::new(fs::File::open(one)?), io::BufReader::new(fs::File::open(other)?));
+    loop {
+        let (a, b) = (one.fill_buf()?, other.fill_buf()?);
+        let length = a.len().min(b.len());
+        if length == 0 {
+            return Ok(a.len() != b.len());
+        }
+        if a[..length] != b[..length] {
+            return Ok(true);
+        }
+        one.consume(length);
+        other.consume(length);
     }
 }
 

@@ -9,9 +9,10 @@ use std::io::ErrorKind as ErrorClass;
 use crate::{
     app::AppName,
     builder::BuildError,
+    data::DataError,
     git_url::InvalidGitUrl,
     health::HealthError,
-    ids::{DeploymentId, ReleaseId},
+    ids::{DataPointId, DeploymentId, ReleaseId},
     ports::PortError,
     registry::RegistryError,
     router::RouterError,
@@ -73,6 +74,28 @@ pub enum Error {
     /// There is no release before the one that serves.
     #[error("`{0}` has no release before the one that serves; `lab releases {0}` shows those there are")]
     NothingBefore(AppName),
+    /// The app has no such data point.
+    #[error("`{app}` has no data point `{id}`; `lab data {app} list` shows those there are")]
+    NoSuchPoint {
+        /// The app.
+        app: AppName,
+        /// What was asked for.
+        id: DataPointId,
+    },
+    /// The app has no data of that release to go back to.
+    #[error("`{app}` has no data point of release `{release}`; `lab data {app} list` shows those there are")]
+    NoPointOfRelease {
+        /// The app.
+        app: AppName,
+        /// The release.
+        release: ReleaseId,
+    },
+    /// The app has no data yet.
+    #[error("`{0}` has no data yet")]
+    NoData(AppName),
+    /// The app's data.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// A deploy of a known app from another repository.
     #[error(
         "`{app}` is deployed from `{current}`, not from `{requested}`; choose another name, or remove the app first"
@@ -158,6 +181,15 @@ pub enum Error {
     /// The repository's address is not one that this lab takes.
     #[error(transparent)]
     Repository(#[from] InvalidGitUrl),
+    /// A backend cannot be opened.
+    #[error("the {role} cannot be opened")]
+    Backend {
+        /// `supervisor` …
+        role: &'static str,
+        /// Why, and what to do.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A bug in Lab.
     #[error("{0}; this is a bug in Lab: please report it with the lab's log")]
     Bug(String),
@@ -221,6 +253,13 @@ impl Error {
             Self::NoSuchRelease { .. } => (K::NotFound, "release_not_found"),
             Self::ReleaseServes { .. } => (K::Conflict, "release_serves"),
             Self::NothingBefore(_) => (K::Conflict, "no_release_before"),
+            Self::NoSuchPoint { .. } => (K::NotFound, "point_not_found"),
+            Self::NoPointOfRelease { .. } => (K::Conflict, "no_point_of_release"),
+            Self::NoData(_) => (K::Conflict, "no_data"),
+            Self::Data(DataError::Cancelled) => (K::Cancelled, "cancelled"),
+            Self::Data(DataError::TooLarge { .. }) => (K::App, "data_too_large"),
+            Self::Data(DataError::Database { .. }) => (K::App, "database_failed"),
+            Self::Data(DataError::File { .. }) => (K::Internal, "storage_failed"),
             Self::RepositoryDiffers { .. } => (K::Conflict, "repository_differs"),
             Self::RepositoryMissing(_) => (K::Invalid, "repository_missing"),
             Self::Busy { .. } => (K::Busy, "app_busy"),
@@ -236,6 +275,7 @@ impl Error {
             Self::ShuttingDown => (K::Unavailable, "shutting_down"),
             Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
             Self::Repository(_) => (K::Invalid, "invalid_repository"),
+            Self::Backend { .. } => (K::Unavailable, "backend_unavailable"),
             Self::Bug(_) => (K::Internal, "bug"),
             Self::Settings(_) => (K::Invalid, "invalid_settings"),
             Self::Storage { .. } => (K::Internal, "storage_failed"),

@@ -86,6 +86,10 @@ time_ordered_id!(
     /// One run of the deploy pipeline (UUID version 7, RFC 9562): also the name of its record.
     DeploymentId, "deployment"
 );
+time_ordered_id!(
+    /// One data point of an app (UUID version 7, RFC 9562): also the name of its folder.
+    DataPointId, "data point"
+);
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,7 @@ use crate::{
 pub(crate) mod activity;
 mod apps;
 mod begin;
+mod data;
 mod hold;
 mod routes;
 mod superuser;
@@ -134,14 +135,20 @@ impl Lab {
     }
 
     /// Begins to let an earlier release serve again: the given one, or the one before the one that serves. Nothing is built.
-    /// It is a deployment like any other; its data stays as it is.
+    /// It is a deployment like any other. The app's data stays as it is, or `with_data` goes back as well, to the newest
+    /// data point of that release; what it replaces becomes a data point itself.
     ///
     /// # Errors
-    /// [`Error::NoSuchRelease`], [`Error::ReleaseServes`], [`Error::NothingBefore`], [`Error::NothingToRun`] for an app that
-    /// never ran, [`Error::Busy`].
-    pub async fn rollback(&self, app: &AppName, release: Option<ReleaseId>) -> Result<DeployStarted, Error> {
+    /// [`Error::NoSuchRelease`], [`Error::ReleaseServes`], [`Error::NothingBefore`], [`Error::NoPointOfRelease`],
+    /// [`Error::NothingToRun`] for an app that never ran, [`Error::Busy`].
+    pub async fn rollback(
+        &self,
+        app: &AppName,
+        release: Option<ReleaseId>,
+        with_data: bool,
+    ) -> Result<DeployStarted, Error> {
         let (lab, name) = (self.clone(), app.clone());
-        self.to_its_end(async move { lab.begin_rollback(name, release).await }).await
+        self.to_its_end(async move { lab.begin_rollback(name, release, with_data).await }).await
     }
 
     /// The releases that are kept, newest first: those that served, and the one that does.

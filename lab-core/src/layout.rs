@@ -1,12 +1,13 @@
 //! Where everything is on disk: the one place that knows.
 //!
 //! ```text
-//! <data>/apps.json  ports.json  lab.lock  lab.sock
+//! <data>/apps.json  ports.json  lab.lock  lab.sock  machine.json
 //! <data>/apps/<name>/pb_data/            the app's data: no deploy and no build touches it
 //! <data>/apps/<name>/releases/<id>/      one built release, never changed afterwards
 //!     pb_hooks/ pb_migrations/ pb_public/ pocketbase|app  release.json  pb_data -> ../../pb_data
 //! <data>/apps/<name>/current -> releases/<id>
 //! <data>/apps/<name>/deployments/<id>.json, <id>.log
+//! <data>/apps/<name>/points/<id>/        a data point: point.json and a copy of pb_data
 //! <data>/apps/<name>/home/  tmp/         $HOME and $TMPDIR of the app's process
 //! <data>/apps/<name>/secrets/            0700
 //! <data>/cache/git/<name>/               bare clones
@@ -15,6 +16,8 @@
 //! <data>/pocketbase/<version>/pocketbase one inode per version
 //! <data>/logs/<name>.log, .log.1 …
 //! <data>/run/                            what the native supervisor knows of its processes
+//! <data>/supervisor/                     supervisord's configuration, its programs, its socket
+//! <data>/caddy/                          Caddy's last accepted configuration, its certificates, its sockets
 //! <data>/trash/<time>-<name>/            removed apps, kept for some days
 //! ```
 
@@ -22,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     app::AppName,
-    ids::{DeploymentId, ReleaseId},
+    ids::{DataPointId, DeploymentId, ReleaseId},
 };
 
 /// The folders of one lab.
@@ -53,6 +56,8 @@ impl DataDir {
         ports => "ports.json",
         /// Locked by the one process that writes here.
         lock => "lab.lock",
+        /// Which machine uses this directory: see [`crate::machine`].
+        machine => "machine.json",
         /// The API's socket.
         socket => "lab.sock",
         /// Where every app has its folder.
@@ -65,6 +70,10 @@ impl DataDir {
         logs => "logs",
         /// The native supervisor's records.
         run => "run",
+        /// supervisord's configuration, programs and socket.
+        supervisor => "supervisor",
+        /// Caddy's configuration, certificates and sockets.
+        caddy => "caddy",
         /// Checkouts while they are built.
         work_root => "work",
         /// Removed apps.
@@ -111,6 +120,8 @@ impl AppDirs {
         current => "current",
         /// Where the deployments' records and logs are.
         deployments => "deployments",
+        /// Where the data points are.
+        points => "points",
         /// `$HOME` of the app's process.
         home => "home",
         /// `$TMPDIR` of the app's process.
@@ -124,6 +135,11 @@ impl AppDirs {
     /// One release.
     pub fn release(&self, id: ReleaseId) -> PathBuf {
         self.releases().join(id.to_string())
+    }
+
+    /// One data point.
+    pub fn point(&self, id: DataPointId) -> PathBuf {
+        self.points().join(id.to_string())
     }
 
     /// A deployment's record.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, AppName, Error, Lab, LabEvent, Port, ReleaseId,
     blocking::blocking,
+    data::points,
     deploy::{DeployAction, DeployState, Deployment, store},
     durable,
     lab::activity::{Activity, Doing},
@@ -113,6 +114,18 @@ pub(crate) async fn settle(
     let app = lab.record(name).await?;
     let dirs = lab.dirs(name);
     let supervisor = &lab.backends().supervisor;
+    // the data that a deployment exchanged goes back with its release
+    let goes_back = ended.filter(|ended| app.release != Some(ended.release)).and_then(|ended| ended.replaced);
+    if let Some(id) = goes_back
+        && points::is_exchanged(&dirs, id)
+    {
+        supervisor.stop(name).await?;
+        tell("its data is what it was".to_owned());
+    }
+    {
+        let dirs = dirs.clone();
+        blocking(move || points::recover(&dirs, |id| goes_back == Some(id))).await?;
+    }
     let serving = serving_release(&dirs, &app).await?;
     if serving.is_none() || app.desired == Desired::Stopped {
         let state = supervisor.state(name).await?;

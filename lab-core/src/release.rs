@@ -123,6 +123,22 @@ impl Release {
         rustix::fs::syncfs(&folder).map_err(|e| Error::storage("sync", &root)(e.into()))
     }
 
+    /// Whether two releases differ in what gets at the app's data: the program, migrations or hooks. Blocks.
+    pub(crate) fn touches_data_otherwise(dirs: &AppDirs, one: ReleaseId, other: ReleaseId) -> Result<bool, Error> {
+        let (one, other) = (dirs.release(one), dirs.release(other));
+        let differ = |path: &Path| {
+            durable::differ(&one.join(path), &other.join(path)).map_err(Error::storage("compare", &one.join(path)))
+        };
+        let programs =
+            [one.as_path(), other.as_path()].map(|root| store::read_json::<Self>(&root.join("release.json")));
+        let [Ok(first), Ok(second)] = programs else { return Ok(true) };
+        Ok(first.run.program != second.run.program
+            || first.run.args != second.run.args
+            || differ(&first.run.program)?
+            || differ(Path::new("pb_migrations"))?
+            || differ(Path::new("pb_hooks"))?)
+    }
+
     /// Those that are kept, newest first. Blocks.
     pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<Self>, Error> {
         let ids = Self::ids(dirs)?;

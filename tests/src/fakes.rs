@@ -113,7 +113,12 @@ impl Builder for ScriptedBuilder {
         std::fs::write(&half, "half a release").unwrap();
         self.builds.play(&cancel, BuildError::Cancelled).await?;
         std::fs::remove_file(half).unwrap();
-        self.inner.build(job, progress, cancel).await
+        let (from, to) = (job.checkout.join("pb_migrations"), job.output.join("pb_migrations"));
+        let built = self.inner.build(job, progress, cancel).await;
+        for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        built
     }
 
     async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
@@ -131,12 +136,15 @@ pub struct SickProbe {
     pub is_sick: Arc<Mutex<bool>>,
     /// Sick while a `current` link leads to that release, or with `false` to any other.
     pub sick_with: Arc<Mutex<Option<(PathBuf, ReleaseId, bool)>>>,
+    /// Sick while that file is there.
+    pub sick_if: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl SickProbe {
     fn is_sick(&self) -> bool {
         let with = self.sick_with.lock().unwrap();
         *self.is_sick.lock().unwrap()
+            || self.sick_if.lock().unwrap().as_ref().is_some_and(|path| path.exists())
             || with.as_ref().is_some_and(|(current, release, is_it)| {
                 std::fs::read_link(current).is_ok_and(|now| now.ends_with(release.to_string()) == *is_it)
             })

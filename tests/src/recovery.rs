@@ -19,7 +19,7 @@ fn hang_at(world: &World, step: DeployStep) {
         DeployStep::Switch => world.supervisor.hang(true),
         DeployStep::Health => *world.probe.is_sick.lock().unwrap() = true,
         // nothing hangs there: the kill comes as soon as it is begun
-        DeployStep::Queue | DeployStep::Start | DeployStep::Publish => {}
+        DeployStep::Queue | DeployStep::Save | DeployStep::Start | DeployStep::Publish => {}
     }
 }
 
@@ -47,7 +47,10 @@ fn a_lab_killed_in_any_step_of_a_first_deploy_starts_clean() {
             lab.idle().await;
             let deployment = lab.deployment(&name("app"), id).await.unwrap();
             if deployment.state == DeployState::Succeeded {
-                assert!(matches!(step, DeployStep::Queue | DeployStep::Start | DeployStep::Publish), "{step}");
+                assert!(
+                    matches!(step, DeployStep::Queue | DeployStep::Save | DeployStep::Start | DeployStep::Publish),
+                    "{step}"
+                );
                 return world.assert_serves(lab, "app").await;
             }
             if lab.get(&name("app")).await.unwrap().app.release.is_some() {

@@ -90,9 +90,14 @@ impl World {
 
     /// One life of the lab: when `live` returns, the lab is gone as if killed.
     pub fn life<T>(&self, live: impl AsyncFnOnce(&Lab) -> T) -> T {
+        self.life_with(self.settings(), live)
+    }
+
+    /// The same, with other settings.
+    pub fn life_with<T>(&self, settings: LabSettings, live: impl AsyncFnOnce(&Lab) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let result = runtime.block_on(async {
-            let lab = Lab::open(self.settings(), self.backends()).await.unwrap();
+            let lab = Lab::open(settings, self.backends()).await.unwrap();
             let live = tokio::time::timeout(Duration::from_mins(1), live(&lab));
             live.await.expect("a life ends within a minute")
         });

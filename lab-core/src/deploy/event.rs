@@ -18,6 +18,8 @@ pub enum DeployStep {
     Plan,
     /// Builds the release.
     Build,
+    /// Takes a data point before another release gets at the data, and makes ready the one to go back to.
+    Save,
     /// Ends the old release's process and makes the new one current.
     Switch,
     /// Starts the new release.
@@ -30,8 +32,17 @@ pub enum DeployStep {
 
 impl DeployStep {
     /// Every step, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Queue, Self::Fetch, Self::Plan, Self::Build, Self::Switch, Self::Start, Self::Health, Self::Publish];
+    pub const ALL: [Self; 9] = [
+        Self::Queue,
+        Self::Fetch,
+        Self::Plan,
+        Self::Build,
+        Self::Save,
+        Self::Switch,
+        Self::Start,
+        Self::Health,
+        Self::Publish,
+    ];
 }
 
 impl std::fmt::Display for DeployStep {
@@ -41,6 +52,7 @@ impl std::fmt::Display for DeployStep {
             Self::Fetch => "fetch",
             Self::Plan => "plan",
             Self::Build => "build",
+            Self::Save => "save",
             Self::Switch => "switch",
             Self::Start => "start",
             Self::Health => "health",

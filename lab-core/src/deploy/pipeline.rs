@@ -15,6 +15,7 @@ use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
     builder::{BuildJob, BuildPlan, SEED},
+    data::{DataPoint, PointReason, points::Restore},
     durable,
     lab::activity::Activity,
     layout::AppDirs,
@@ -36,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) built: Option<Release>,
     /// Whether a new app's data is what the repository holds.
     pub(crate) seed: bool,
+    /// The data to go back to with it.
+    pub(crate) point: Option<DataPoint>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
     pub(crate) token: Option<Secret>,
@@ -96,10 +99,19 @@ impl Run {
             Some(release) => release.clone(),
             None => self.make().await?,
         };
-        let app = self.step(DeployStep::Switch, self.switch(release.id)).await?;
+        let restore = self.step(DeployStep::Save, self.save(&release)).await?;
+        let app = self.step(DeployStep::Switch, self.switch(release.id, restore.as_ref())).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
         self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
-        self.step(DeployStep::Publish, self.publish(release.id)).await
+        self.step(DeployStep::Publish, self.publish(release.id)).await?;
+        // the app's record tells from now on that this deployment stands: a crash does not take the data back any more
+        if let Some(restore) = restore
+            && let Err(error) = blocking(move || restore.keep()).await
+        {
+            // it is tried again when the lab is opened
+            self.lab.warn(&self.app, format!("the replaced data is not a data point yet: {}", error.report()));
+        }
+        Ok(())
     }
 
     /// The release, built and on disk.
@@ -246,8 +258,33 @@ impl Run {
         self.journal.update(|record| record.warnings.extend(warnings.iter().cloned())).await
     }
 
+    /// Saves the data from a release that differs in what gets at it.
+    async fn save(&self, release: &Release) -> Result<Option<Arc<Restore>>, Error> {
+        let serving = self.lab.record(&self.app).await?.release;
+        if let Some(point) = &self.point {
+            let restore = self.lab.prepared(&self.dirs, point.clone(), serving, self.cancel()).await?;
+            // recorded before the exchange: a crash after it must know that the data goes back with the release
+            self.journal.update(|record| record.replaced = Some(restore.replaced())).await?;
+            return Ok(Some(Arc::new(restore)));
+        }
+        let Some(serving) = serving else { return Ok(None) };
+        let (dirs, next) = (self.dirs.clone(), release.id);
+        let at_stake = blocking(move || {
+            Ok::<_, Error>(
+                dirs.data().join("data.db").exists() && Release::touches_data_otherwise(&dirs, serving, next)?,
+            )
+        });
+        if at_stake.await? {
+            let reason = PointReason::Deploy { deployment: self.id };
+            let point = self.lab.point_of(&self.app, reason, Some(serving), self.cancel()).await?;
+            self.journal.update(|record| record.point = Some(point.id)).await?;
+            self.journal.emit(DeployEventKind::Log { line: format!("the data was saved as data point {}", point.id) });
+        }
+        Ok(None)
+    }
+
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
-    async fn switch(&self, release: ReleaseId) -> Result<App, Error> {
+    async fn switch(&self, release: ReleaseId, restore: Option<&Arc<Restore>>) -> Result<App, Error> {
         let data = self.dirs.data();
         if !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))? {
             // recorded before the next step makes it
@@ -260,6 +297,9 @@ impl Run {
         // what is sent from here on waits for the new release, or for the old one to come back
         self.lab.hold(&self.app).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
+        if let Some(restore) = restore.cloned() {
+            blocking(move || restore.exchange()).await?;
+        }
         let app = self.lab.with_free_port(&self.app).await?;
         reconcile::point_current(&self.dirs, release).await?;
         Ok(app)
@@ -280,7 +320,12 @@ impl Run {
         // first the route, so that a refusing router fails the deployment while the old release is still the record's
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
+        // another app's change may have made the routes of the records as they were in between
+        if let Err(error) = self.lab.apply_routes().await {
+            self.lab.warn(&self.app, format!("the routes could not be applied: {}", error.report()));
+        }
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
+        self.lab.prune_points(&self.app).await;
         let (dirs, serving, keep) = (self.dirs.clone(), release, self.lab.settings().kept_releases);
         let pruned = blocking(move || reconcile::prune_releases(&dirs, serving, keep)).await;
         if let Err(error) = pruned {

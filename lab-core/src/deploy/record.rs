@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::DeployStep;
-use crate::{AppName, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
+use crate::{AppName, DataPointId, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
 
 /// How far a deployment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -126,6 +126,12 @@ pub struct Deployment {
     /// What its owner should know of the app and of its build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The data point that was taken before it let another release at the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<DataPointId>,
+    /// The data point that the data became which it replaced, where it restores data too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<DataPointId>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

@@ -19,6 +19,10 @@ pub(crate) enum Doing {
     Stopping,
     Restarting,
     Removing,
+    /// A data point of its data is taken or looked at.
+    Copying,
+    /// A data point takes the place of its data.
+    Restoring,
     /// Brought in line with its record after the lab was opened.
     Recovering,
 }
@@ -31,6 +35,8 @@ impl fmt::Display for Doing {
             Self::Stopping => f.write_str("it is being stopped"),
             Self::Restarting => f.write_str("it is being restarted"),
             Self::Removing => f.write_str("it is being removed"),
+            Self::Copying => f.write_str("its data is being copied"),
+            Self::Restoring => f.write_str("its data is being restored"),
             Self::Recovering => f.write_str("it is being brought back after a start of the lab"),
         }
     }

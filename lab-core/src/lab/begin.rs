@@ -53,6 +53,7 @@ impl Lab {
             id,
             release,
             built: None,
+            point: None,
             seed: request.seed_data,
             repository,
             branch,
@@ -69,6 +70,7 @@ impl Lab {
         &self,
         name: AppName,
         wanted: Option<ReleaseId>,
+        with_data: bool,
     ) -> Result<DeployStarted, Error> {
         let id = DeploymentId::new();
         let activity = self.begin(&name, Doing::Deploying(id))?;
@@ -77,6 +79,7 @@ impl Lab {
         let serving = app.release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
         let built = self.release_before(&name, serving, wanted).await?;
         let (dirs, release, branch) = (self.dirs(&name), built.id, app.branch);
+        let point = if with_data { Some(self.point_of_release(&name, release).await?) } else { None };
         let mut record = new_deployment(id, release, &name, &repository, branch.clone());
         record.action = DeployAction::Rollback;
         record.commit = Some(built.commit.clone());
@@ -92,6 +95,7 @@ impl Lab {
             release,
             built,
             seed: false,
+            point,
             repository,
             branch,
             token: None,
@@ -234,6 +238,8 @@ fn new_deployment(
         reused: false,
         fresh_data: false,
         warnings: Vec::new(),
+        point: None,
+        replaced: None,
         problem: None,
     }
 }

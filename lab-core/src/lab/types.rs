@@ -70,13 +70,18 @@ pub struct LabSettings {
     pub kept_releases: usize,
     /// How many deployment records of an app are kept; at least 1.
     pub kept_deployments: usize,
+    /// How many data points of an app are kept; at least 1.
+    pub kept_points: usize,
+    /// How long a data point is kept; the newest one of an app stays.
+    pub points_for: Duration,
     /// How long removed apps stay in the trash.
     pub trash_for: Duration,
 }
 
 impl LabSettings {
     /// Settings with the defaults: remote repositories only, 2 builds at once of at most 15 minutes, 10 s to
-    /// drain and 10 s to stop, 10 releases, 50 deployment records, 7 days of trash.
+    /// drain and 10 s to stop, 10 releases, 50 deployment records, 10 data points of at most 30
+    /// days, 7 days of trash.
     pub fn new(data: DataDir, domain: Hostname) -> Self {
         Self {
             data,
@@ -94,6 +99,8 @@ impl LabSettings {
             health_timeout: None,
             kept_releases: 10,
             kept_deployments: 50,
+            kept_points: 10,
+            points_for: Duration::from_hours(30 * 24),
             trash_for: Duration::from_hours(7 * 24),
         }
     }

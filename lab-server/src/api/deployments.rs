@@ -26,7 +26,7 @@ pub(super) async fn rollback(
     Named(name): Named,
     Body(body): Body<RollbackBody>,
 ) -> Answer<impl IntoResponse> {
-    Ok(accepted(api.lab.rollback(&name, body.release).await?))
+    Ok(accepted(api.lab.rollback(&name, body.release, body.with_data).await?))
 }
 
 fn accepted(started: DeployStarted) -> impl IntoResponse {

@@ -11,7 +11,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 
 use super::scripts;
@@ -46,7 +46,7 @@ struct State {
     apps: BTreeMap<AppName, Entry>,
     calls: Vec<SupervisorCall>,
     failures: VecDeque<SupervisorError>,
-    hangs: bool,
+    hangs: watch::Sender<bool>,
     /// Apps whose process ends as soon as it is started.
     crashing: Vec<AppName>,
     last_pid: u32,
@@ -88,7 +88,7 @@ impl FakeSupervisor {
 
     /// Makes every `start`, `stop` and `remove` hang from now on, until told otherwise.
     pub fn hang(&self, hangs: bool) {
-        self.state().hangs = hangs;
+        self.state().hangs.send_replace(hangs);
     }
 
     /// Makes every process of `app` end as soon as it is started, until told otherwise.
@@ -140,14 +140,13 @@ impl FakeSupervisor {
     }
 
     async fn called(&self, call: SupervisorCall) -> Result<(), SupervisorError> {
-        let (hangs, failure) = {
+        let (mut hangs, failure) = {
             let mut state = self.state();
             state.calls.push(call);
-            (state.hangs, state.failures.pop_front())
+            (state.hangs.subscribe(), state.failures.pop_front())
         };
-        if hangs {
-            std::future::pending::<()>().await;
-        }
+        // an error would mean that the fake is gone, and with it who hung
+        let _ = hangs.wait_for(|hangs| !hangs).await;
         failure.map_or(Ok(()), Err)
     }
 

@@ -1,0 +1,289 @@
+//! Data points: copies of an app's data that are kept, and how one takes the place of the data.
+//!
+//! A restore first makes a whole copy of the data point beside the data, then exchanges the two by one rename, so that at
+//! any moment there is whole data in the place of the data. What was replaced becomes a data point itself: a restore can be
+//! taken back. A mark in the copy tells after a crash on which side of the exchange it came.
+
+use std::{fs, io, path::Path};
+
+use jiff::Timestamp;
+use rustix::fs::{CWD, RenameFlags};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::{Collection, CopyLimits, check, collections, copy};
+use crate::{AppName, DataPointId, DeploymentId, Error, ReleaseId, deploy::store::read_json, durable, layout::AppDirs};
+
+/// A data point's own file.
+const RECORD: &str = "point.json";
+/// A data point's data.
+const DATA: &str = "pb_data";
+/// In data that takes the place of other data: the id of the data point that the other becomes.
+const MARK: &str = ".lab-restored";
+
+/// Why a data point was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum PointReason {
+    /// Somebody asked for it.
+    Asked,
+    /// Before a deployment let another release at the data.
+    Deploy {
+        /// Which.
+        deployment: DeploymentId,
+    },
+    /// It is what a restore replaced.
+    Replaced {
+        /// By which data point.
+        by: DataPointId,
+    },
+}
+
+/// What a look at a data point found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// When (UTC).
+    pub at: Timestamp,
+    /// What is wrong with it: nothing, if all is well.
+    pub wrong: Vec<String>,
+}
+
+/// A copy of an app's data that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPoint {
+    /// Its name.
+    pub id: DataPointId,
+    /// Whose data.
+    pub app: AppName,
+    /// When it was the app's data (UTC).
+    pub taken_at: Timestamp,
+    /// Why it was taken.
+    #[serde(flatten)]
+    pub reason: PointReason,
+    /// The release that worked with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseId>,
+    /// Bytes that it takes beside what it shares with the app's data and other data points.
+    pub bytes: u64,
+    /// What is in it.
+    pub collections: Vec<Collection>,
+    /// What the last look at it found; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+}
+
+/// Every data point, newest first. Blocks.
+pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<DataPoint>, Error> {
+    let folder = dirs.points();
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::storage("read", &folder)(error)),
+    };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut points = ids.filter_map(|id| read(dirs, id).transpose()).collect::<Result<Vec<_>, _>>()?;
+    points.sort_unstable_by_key(|point| std::cmp::Reverse(point.id));
+    Ok(points)
+}
+
+/// One data point; `None` where it is not there. Blocks.
+pub(crate) fn read(dirs: &AppDirs, id: DataPointId) -> Result<Option<DataPoint>, Error> {
+    let path = dirs.point(id).join(RECORD);
+    match read_json(&path) {
+        Ok(point) => Ok(Some(point)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::storage("read", &path)(error)),
+    }
+}
+
+/// What of the app's data is not in a data point, by collection. Blocks.
+pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Collection>, Error> {
+    Ok(super::newer(&dirs.data(), &dirs.point(id).join(DATA))?)
+}
+
+/// A data point as one file. Blocks.
+pub(crate) fn export(dirs: &AppDirs, id: DataPointId, work: &Path) -> Result<fs::File, Error> {
+    Ok(super::zip(&dirs.point(id).join(DATA), work)?)
+}
+
+/// Takes a data point of the app's data. Blocks.
+pub(crate) fn take(
+    dirs: &AppDirs,
+    app: &AppName,
+    reason: PointReason,
+    release: Option<ReleaseId>,
+    cancel: &CancellationToken,
+) -> Result<DataPoint, Error> {
+    let id = DataPointId::new();
+    let making = making(dirs, id)?;
+    let taken = (|| {
+        let copied = copy(&dirs.data(), &making.join(DATA), UNBOUNDED, cancel)?;
+        let collections = collections(&making.join(DATA))?;
+        let (app, taken_at) = (app.clone(), Timestamp::now());
+        let point = DataPoint { id, app, taken_at, reason, release, bytes: copied.bytes, collections, checked: None };
+        write(&making, &point)?;
+        durable::rename(&making, &dirs.point(id)).map_err(Error::storage("keep", &making))?;
+        Ok(point)
+    })();
+    if taken.is_err() {
+        // an error of its own would say less than the first
+        let _ = durable::remove(&making);
+    }
+    taken
+}
+
+/// A disk that is full is told as such; there is no other bound.
+const UNBOUNDED: CopyLimits = CopyLimits { max_bytes: u64::MAX };
+
+/// Where a data point is while it is made: a name that no id has.
+fn making(dirs: &AppDirs, id: DataPointId) -> Result<std::path::PathBuf, Error> {
+    let path = dirs.points().join(format!(".{id}"));
+    durable::create_private_dir(&path).map_err(Error::storage("create", &path))?;
+    Ok(path)
+}
+
+fn write(folder: &Path, point: &DataPoint) -> Result<(), Error> {
+    let path = folder.join(RECORD);
+    let text = serde_json::to_vec_pretty(point).map_err(|e| Error::storage("write", &path)(e.into()))?;
+    durable::write(&path, &text, 0o600).map_err(Error::storage("write", &path))
+}
+
+/// Looks whether a data point is whole, and keeps what was found. Blocks.
+pub(crate) fn verify(dirs: &AppDirs, mut point: DataPoint) -> Result<DataPoint, Error> {
+    let wrong = check(&dirs.point(point.id).join(DATA))?;
+    point.checked = Some(Checked { at: Timestamp::now(), wrong });
+    write(&dirs.point(point.id), &point)?;
+    Ok(point)
+}
+
+/// Deletes all but the newest `keep`, and of those all but the newest that are older than `since`. Blocks.
+pub(crate) fn prune(dirs: &AppDirs, keep: usize, since: Timestamp) -> Result<(), Error> {
+    for (n, point) in list(dirs)?.into_iter().enumerate().skip(1) {
+        if n >= keep || point.taken_at < since {
+            let path = dirs.point(point.id);
+            durable::remove(&path).map_err(Error::storage("delete", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// A data point that is ready to take the place of the data.
+#[derive(Debug)]
+pub(crate) struct Restore {
+    dirs: AppDirs,
+    /// What the replaced data becomes.
+    replaced: DataPoint,
+}
+
+impl Restore {
+    /// Makes it ready, beside the data. Blocks.
+    pub(crate) fn prepare(
+        dirs: &AppDirs,
+        point: &DataPoint,
+        release: Option<ReleaseId>,
+        cancel: &CancellationToken,
+    ) -> Result<Self, Error> {
+        let (id, app) = (DataPointId::new(), point.app.clone());
+        let reason = PointReason::Replaced { by: point.id };
+        let (taken_at, collections) = (Timestamp::now(), Vec::new());
+        let replaced = DataPoint { id, app, taken_at, reason, release, bytes: 0, collections, checked: None };
+        let restore = Self { dirs: dirs.clone(), replaced };
+        let prepared = (|| {
+            let making = making(dirs, id)?;
+            copy(&dirs.point(point.id).join(DATA), &making.join(DATA), UNBOUNDED, cancel)?;
+            write(&making, &restore.replaced)?;
+            let mark = making.join(DATA).join(MARK);
+            durable::write(&mark, id.to_string().as_bytes(), 0o600).map_err(Error::storage("write", &mark))
+        })();
+        match prepared {
+            Ok(()) => Ok(restore),
+            Err(error) => {
+                let _ = durable::remove(&restore.making());
+                Err(error)
+            }
+        }
+    }
+
+    fn making(&self) -> std::path::PathBuf {
+        self.dirs.points().join(format!(".{}", self.replaced.id))
+    }
+
+    /// The data point that the replaced data becomes.
+    pub(crate) fn replaced(&self) -> DataPointId {
+        self.replaced.id
+    }
+
+    /// Exchanges the data and the copy. Nothing may be using the data. Blocks.
+    pub(crate) fn exchange(&self) -> Result<(), Error> {
+        exchange(&self.dirs, &self.making())
+    }
+
+    /// Keeps the data as it is now: what it replaced becomes a data point. Blocks.
+    pub(crate) fn keep(&self) -> Result<DataPoint, Error> {
+        keep(&self.dirs, &self.making(), self.replaced.clone())
+    }
+
+    /// Takes it back, on whichever side of the exchange it is. Nothing may be using the data. Blocks.
+    pub(crate) fn take_back(&self) -> Result<(), Error> {
+        take_back(&self.dirs, &self.making(), self.replaced.id)
+    }
+}
+
+fn exchange(dirs: &AppDirs, making: &Path) -> Result<(), Error> {
+    let (data, other) = (dirs.data(), making.join(DATA));
+    rustix::fs::renameat_with(CWD, &other, CWD, &data, RenameFlags::EXCHANGE)
+        .map_err(|e| Error::storage("exchange", &data)(e.into()))?;
+    for folder in [making, dirs.root()] {
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::storage("sync", folder))?;
+    }
+    Ok(())
+}
+
+/// Whether the data is what a restore put there that makes the data point `id` of what it replaced.
+pub(crate) fn is_exchanged(dirs: &AppDirs, id: DataPointId) -> bool {
+    fs::read_to_string(dirs.data().join(MARK)).is_ok_and(|mark| mark == id.to_string())
+}
+
+fn keep(dirs: &AppDirs, making: &Path, mut replaced: DataPoint) -> Result<DataPoint, Error> {
+    // what they say is for people: data that cannot be read is kept all the same
+    replaced.collections = collections(&making.join(DATA)).unwrap_or_default();
+    write(making, &replaced)?;
+    let kept = dirs.point(replaced.id);
+    durable::rename(making, &kept).map_err(Error::storage("keep", making))?;
+    let mark = dirs.data().join(MARK);
+    durable::remove(&mark).map_err(Error::storage("delete", &mark))?;
+    Ok(replaced)
+}
+
+fn take_back(dirs: &AppDirs, making: &Path, id: DataPointId) -> Result<(), Error> {
+    if is_exchanged(dirs, id) {
+        exchange(dirs, making)?;
+    }
+    durable::remove(making).map_err(Error::storage("delete", making))
+}
+
+/// Ends what a crash left: a data point that was being made is deleted, and a restore is taken back if `undo` says so of the
+/// data point that the replaced data becomes, or else kept. Blocks.
+pub(crate) fn recover(dirs: &AppDirs, undo: impl Fn(DataPointId) -> bool) -> Result<(), Error> {
+    let folder = dirs.points();
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::storage("read", &folder)(error)),
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.strip_prefix('.')) else { continue };
+        let making = entry.path();
+        let Ok(id) = name.parse::<DataPointId>() else { continue };
+        if !is_exchanged(dirs, id) || undo(id) {
+            take_back(dirs, &making, id)?;
+            continue;
+        }
+        let path = making.join(RECORD);
+        let replaced: DataPoint = read_json(&path).map_err(Error::storage("read", &path))?;
+        keep(dirs, &making, replaced)?;
+    }
+    let mark = dirs.data().join(MARK);
+    durable::remove(&mark).map_err(Error::storage("delete", &mark))
+}

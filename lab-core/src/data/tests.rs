@@ -1,0 +1,147 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
+};
+
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+const ALL: CopyLimits = CopyLimits { max_bytes: u64::MAX };
+
+/// A database as `PocketBase` leaves it open: in WAL mode, with the last writes beside it.
+fn database(folder: &Path, rows: u64) -> Connection {
+    let database = Connection::open(folder.join("data.db")).unwrap();
+    database
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE _collections (name TEXT);
+             INSERT INTO _collections VALUES ('notes'), ('_superusers'), ('a view'), ('odd \" name');
+             CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT);
+             CREATE TABLE _superusers (id TEXT PRIMARY KEY);
+             CREATE TABLE \"odd \"\" name\" (id TEXT PRIMARY KEY);
+             CREATE VIEW \"a view\" AS SELECT * FROM notes;",
+        )
+        .unwrap();
+    write(&database, 0, rows);
+    database
+}
+
+fn write(database: &Connection, from: u64, to: u64) {
+    for n in from..to {
+        database.execute("INSERT INTO notes VALUES (?1, 'text')", [format!("id{n}")]).unwrap();
+    }
+}
+
+fn make(path: &Path, content: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn rows(name: &str, rows: u64) -> Collection {
+    Collection { name: name.to_owned(), rows }
+}
+
+#[test]
+fn a_copy_holds_what_was_written_and_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("pb_data"), folder.path().join("copy"));
+    fs::create_dir(&from).unwrap();
+    let open = database(&from, 100);
+    assert!(from.join("data.db-wal").exists());
+    make(&from.join("storage/c/r/photo.png"), "pixels");
+    make(&from.join("types.d.ts"), "// types");
+    make(&from.join("notes-wal"), "no database is beside it");
+    symlink("/etc/passwd", from.join("link")).unwrap();
+    let copied = copy(&from, &to, ALL, &CancellationToken::new()).unwrap();
+    assert_eq!(copied.databases, [PathBuf::from("data.db")]);
+    assert_eq!((copied.linked, copied.left_out), (1, vec![PathBuf::from("link")]));
+    assert!(!to.join("data.db-wal").exists() && !to.join("link").exists());
+    assert!(to.join("notes-wal").exists() && to.join("types.d.ts").exists());
+    assert_eq!(collections(&to).unwrap(), [rows("notes", 100), rows("odd \" name", 0)]);
+    assert_eq!(check(&to).unwrap(), Vec::<String>::new());
+    // an upload is the same file, whose content nobody changes; a database never is
+    let inode = |folder: &Path, name: &str| fs::metadata(folder.join(name)).unwrap().ino();
+    assert_eq!(inode(&from, "storage/c/r/photo.png"), inode(&to, "storage/c/r/photo.png"));
+    assert_ne!(inode(&from, "data.db"), inode(&to, "data.db"));
+    drop(open);
+}
+
+#[test]
+fn a_copy_of_data_that_is_being_written_is_of_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("pb_data");
+    fs::create_dir(&from).unwrap();
+    let open = database(&from, 0);
+    open.execute_batch("CREATE TABLE twins (a INTEGER, b INTEGER); INSERT INTO twins VALUES (0, 0)").unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let writer = std::thread::spawn(move || {
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            // both or none
+            open.execute_batch("BEGIN; UPDATE twins SET a = a + 1; UPDATE twins SET b = b + 1; COMMIT").unwrap();
+        }
+    });
+    for n in 0..20 {
+        let to = folder.path().join(n.to_string());
+        copy(&from, &to, ALL, &CancellationToken::new()).unwrap();
+        let copied = Connection::open(to.join("data.db")).unwrap();
+        let (a, b): (u64, u64) =
+            copied.query_row("SELECT a, b FROM twins", [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+        assert_eq!(a, b);
+    }
+    drop(stop);
+    writer.join().unwrap();
+}
+
+#[test]
+fn rows_that_older_data_lacks_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, older) = (folder.path().join("live"), folder.path().join("older"));
+    fs::create_dir(&live).unwrap();
+    let open = database(&live, 10);
+    copy(&live, &older, ALL, &CancellationToken::new()).unwrap();
+    assert_eq!(newer(&live, &older).unwrap(), []);
+    write(&open, 10, 1010);
+    open.execute("DELETE FROM notes WHERE id = 'id3'", []).unwrap();
+    open.execute_batch(
+        "CREATE TABLE later (id TEXT); INSERT INTO later VALUES ('x'); INSERT INTO _collections VALUES ('later')",
+    )
+    .unwrap();
+    assert_eq!(newer(&live, &older).unwrap(), [rows("later", 1), rows("notes", 1000)]);
+    // what never was PocketBase's has no collections
+    assert_eq!(newer(&folder.path().join("nowhere"), &older).unwrap(), []);
+    assert_eq!(newer(&live, &folder.path().join("nowhere")).unwrap(), collections(&live).unwrap());
+}
+
+#[test]
+fn a_copy_is_bounded_and_can_be_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("pb_data"), folder.path().join("copy"));
+    make(&from.join("types.d.ts"), "12345");
+    make(&from.join("storage/c/r/film.mp4"), "much more than that");
+    let refused = copy(&from, &to, CopyLimits { max_bytes: 4 }, &CancellationToken::new());
+    assert!(matches!(refused, Err(DataError::TooLarge { bytes: 5, limit: 4 })), "{refused:?}");
+    assert!(!to.exists());
+    let cancelled = CancellationToken::new();
+    cancelled.cancel();
+    assert!(matches!(copy(&from, &to, ALL, &cancelled), Err(DataError::Cancelled)));
+}
+
+#[test]
+fn a_broken_database_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("pb_data"), folder.path().join("copy"));
+    fs::create_dir(&from).unwrap();
+    drop(database(&from, 2000));
+    let path = from.join("data.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 8192].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+    let wrong = check(&from).unwrap();
+    assert!(!wrong.is_empty() && wrong[0].starts_with("data.db: "), "{wrong:?}");
+    let copied = copy(&from, &to, ALL, &CancellationToken::new());
+    assert!(matches!(copied, Err(DataError::Database { action: "copy", .. })), "{copied:?}");
+}

@@ -1,0 +1,185 @@
+//! An app's data points: taken, looked at, and put in the place of its data.
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::Doing;
+use crate::{
+    App, AppName, DataPointId, Error, Lab, ReleaseId,
+    blocking::blocking,
+    data::{
+        Collection, DataPoint, PointReason,
+        points::{self, Restore},
+    },
+    layout::AppDirs,
+    lifecycle::Desired,
+    reconcile,
+    release::Release,
+};
+
+impl Lab {
+    /// Takes a data point of an app's data. The app runs on.
+    ///
+    /// # Errors
+    /// [`Error::NoData`] before an app has any, [`Error::Data`] where it cannot be read or written.
+    pub async fn take_point(&self, app: &AppName) -> Result<DataPoint, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            let release = lab.record(&name).await?.release;
+            let activity = lab.begin(&name, Doing::Copying)?;
+            let point = lab.point_of(&name, PointReason::Asked, release, &activity.cancel).await?;
+            lab.prune_points(&name).await;
+            Ok(point)
+        })
+        .await
+    }
+
+    /// The data points that are kept, newest first.
+    pub async fn points(&self, app: &AppName) -> Result<Vec<DataPoint>, Error> {
+        self.record(app).await?;
+        let dirs = self.dirs(app);
+        blocking(move || points::list(&dirs)).await
+    }
+
+    /// How many rows of each collection the app has now that a data point lacks: what a restore would take away.
+    pub async fn newer_than_point(&self, app: &AppName, id: DataPointId) -> Result<Vec<Collection>, Error> {
+        self.point(app, id).await?;
+        let dirs = self.dirs(app);
+        blocking(move || points::newer(&dirs, id)).await
+    }
+
+    /// A data point as one zip archive, in the form of `PocketBase`'s own backups.
+    pub async fn export_point(&self, app: &AppName, id: DataPointId) -> Result<std::fs::File, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            // nothing deletes it meanwhile
+            let _activity = lab.begin(&name, Doing::Copying)?;
+            lab.point(&name, id).await?;
+            let (dirs, work) = (lab.dirs(&name), lab.settings().data.work_root());
+            blocking(move || points::export(&dirs, id, &work)).await
+        })
+        .await
+    }
+
+    /// Looks whether every database of a data point is whole (`PRAGMA integrity_check`), and keeps what was found.
+    pub async fn verify_point(&self, app: &AppName, id: DataPointId) -> Result<DataPoint, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            let _activity = lab.begin(&name, Doing::Copying)?;
+            let point = lab.point(&name, id).await?;
+            let dirs = lab.dirs(&name);
+            blocking(move || points::verify(&dirs, point)).await
+        })
+        .await
+    }
+
+    /// Puts a data point in the place of an app's data. Requests wait meanwhile. Returns the data point that the replaced
+    /// data became. If the app does not become healthy with the restored data, it gets the data back that it had.
+    pub async fn restore_point(&self, app: &AppName, id: DataPointId) -> Result<DataPoint, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            let app = lab.record(&name).await?;
+            let activity = lab.begin(&name, Doing::Restoring)?;
+            let point = lab.point(&name, id).await?;
+            let dirs = lab.dirs(&name);
+            let release = reconcile::serving_release(&dirs, &app).await?;
+            let release = release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
+            let restore = lab.prepared(&dirs, point, app.release, &activity.cancel).await?;
+            let restored = lab.exchange_data(&app, &release, restore).await;
+            lab.lift(&name);
+            lab.apply_routes().await?;
+            drop(activity);
+            lab.observe(&name).await;
+            let replaced = restored?;
+            lab.prune_points(&name).await;
+            Ok(replaced)
+        })
+        .await
+    }
+
+    async fn exchange_data(&self, app: &App, release: &Release, restore: Restore) -> Result<DataPoint, Error> {
+        let restore = std::sync::Arc::new(restore);
+        let stopped = async {
+            self.hold(&app.name).await?;
+            self.backends().supervisor.stop(&app.name).await?;
+            let restore = restore.clone();
+            blocking(move || restore.exchange()).await
+        };
+        let restored = match stopped.await {
+            Ok(()) => self.runs_again(app, release).await,
+            Err(error) => Err(error),
+        };
+        match restored {
+            Ok(()) => blocking(move || restore.keep()).await,
+            Err(error) => {
+                // the app must not touch the data while it goes back
+                self.backends().supervisor.stop(&app.name).await?;
+                blocking(move || restore.take_back()).await?;
+                self.runs_again(app, release).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts an app that is to run, and waits until it is healthy.
+    async fn runs_again(&self, app: &App, release: &Release) -> Result<(), Error> {
+        if app.desired != Desired::Running {
+            return Ok(());
+        }
+        let app = self.with_free_port(&app.name).await?;
+        self.start_release(&app, release).await?;
+        // not to be cancelled: the app's data hangs on it
+        self.wait_healthy(&app, release, &CancellationToken::new()).await
+    }
+
+    pub(crate) async fn prepared(
+        &self,
+        dirs: &AppDirs,
+        point: DataPoint,
+        release: Option<ReleaseId>,
+        cancel: &CancellationToken,
+    ) -> Result<Restore, Error> {
+        let (dirs, cancel) = (dirs.clone(), cancel.clone());
+        blocking(move || Restore::prepare(&dirs, &point, release, &cancel)).await
+    }
+
+    pub(crate) async fn point_of(
+        &self,
+        app: &AppName,
+        reason: PointReason,
+        release: Option<ReleaseId>,
+        cancel: &CancellationToken,
+    ) -> Result<DataPoint, Error> {
+        let (dirs, name, cancel) = (self.dirs(app), app.clone(), cancel.clone());
+        blocking(move || {
+            if !dirs.data().is_dir() {
+                return Err(Error::NoData(name));
+            }
+            points::take(&dirs, &name, reason, release, &cancel)
+        })
+        .await
+    }
+
+    /// The newest data point of a release's data.
+    pub(crate) async fn point_of_release(&self, app: &AppName, release: ReleaseId) -> Result<DataPoint, Error> {
+        let points = self.points(app).await?;
+        let found = points.into_iter().find(|point| point.release == Some(release));
+        found.ok_or_else(|| Error::NoPointOfRelease { app: app.clone(), release })
+    }
+
+    async fn point(&self, app: &AppName, id: DataPointId) -> Result<DataPoint, Error> {
+        self.record(app).await?;
+        let dirs = self.dirs(app);
+        let point = blocking(move || points::read(&dirs, id)).await?;
+        point.ok_or_else(|| Error::NoSuchPoint { app: app.clone(), id })
+    }
+
+    /// Deletes old data points. One that cannot be deleted is no reason to fail what was done.
+    pub(crate) async fn prune_points(&self, app: &AppName) {
+        let (dirs, keep) = (self.dirs(app), self.settings().kept_points.max(1));
+        let since = Timestamp::now() - self.settings().points_for;
+        if let Err(error) = blocking(move || points::prune(&dirs, keep, since)).await {
+            self.warn(app, format!("old data points were not deleted: {}", error.report()));
+        }
+    }
+}
