@@ -20,6 +20,7 @@ pub mod plan;
 pub mod tree;
 
 pub use detect::{DetectSettings, detect};
+pub use lab_toml::RepoPath;
 pub use local::{LocalBuilder, LocalBuilderSettings};
 pub use plan::BuildPlan;
 
@@ -176,8 +177,8 @@ pub enum BuildError {
 pub trait Builder: fmt::Debug + Send + Sync + 'static {
     /// The name of the technology: `local`, `memory` …
     fn backend(&self) -> &'static str;
-    /// Looks at a tree and says how it would be built and run.
-    async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError>;
+    /// Looks at a tree and says how it would be built and run; `root` is the app's folder, where its owner named one.
+    async fn plan(&self, checkout: &Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError>;
     /// Builds it and says how to run the release.
     async fn build(
         &self,

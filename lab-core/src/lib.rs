@@ -26,7 +26,7 @@
 //! let lab = Lab::open(settings, backends).await?;
 //! let repository = GitUrl::parse("https://github.com/me/guestbook", UrlPolicy::Remote)?;
 //! let name: AppName = "guestbook".parse()?;
-//! lab.deploy(DeployRequest { name, repository: Some(repository), branch: None, token: None, seed_data: false }).await?;
+//! lab.deploy(DeployRequest { repository: Some(repository), ..DeployRequest::new(name) }).await?;
 //! # Ok(())
 //! # }
 //! ```

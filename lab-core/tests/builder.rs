@@ -25,8 +25,8 @@ mod fake {
         std::fs::write(dir.path().join("pb_hooks/a.pb.js"), "").expect("write");
         let fake = FakeBuilder::new();
         fake.fail_next_plan(BuildError::Cancelled);
-        assert!(fake.plan(dir.path()).await.is_err());
-        let plan = fake.plan(dir.path()).await.expect("plan");
+        assert!(fake.plan(dir.path(), None).await.is_err());
+        let plan = fake.plan(dir.path(), None).await.expect("plan");
         let (checkout, output) = (dir.path().to_owned(), dir.path().join("out"));
         let job = BuildJob { timeout: Duration::from_millis(50), ..BuildJob::new(checkout, plan, output) };
         let build = || fake.build(job.clone(), Arc::new(Silent), CancellationToken::new());

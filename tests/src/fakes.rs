@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use lab_core::{
     Port, ReleaseId,
-    builder::{BuildError, BuildJob, BuildPlan, Builder, Built},
+    builder::{BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath},
     health::{HealthError, HealthProbe},
     progress::Progress,
     source::{Commit, FetchRequest, Source, SourceError},
@@ -96,9 +96,9 @@ impl Builder for ScriptedBuilder {
         self.inner.backend()
     }
 
-    async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError> {
+    async fn plan(&self, checkout: &Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
         self.plans.play(&CancellationToken::new(), BuildError::Cancelled).await?;
-        self.inner.plan(checkout).await
+        self.inner.plan(checkout, root).await
     }
 
     async fn build(

@@ -79,13 +79,7 @@ impl Real {
 
     pub async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
         let repository = GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap();
-        let request = DeployRequest {
-            name: name(app),
-            repository: Some(repository),
-            branch: None,
-            token: None,
-            seed_data: false,
-        };
+        let request = DeployRequest { repository: Some(repository), ..DeployRequest::new(name(app)) };
         let started = self.lab.deploy(request).await.unwrap();
         finished(&self.lab, app, started.deployment).await
     }
@@ -296,11 +290,9 @@ async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
     let real = Real::open().await;
     let repository = Repository::of_example("guestbook");
     let request = DeployRequest {
-        name: name("guestbook"),
         repository: Some(GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap()),
         branch: Some("nope".parse().unwrap()),
-        token: None,
-        seed_data: false,
+        ..DeployRequest::new(name("guestbook"))
     };
     let started = real.lab.deploy(request).await.unwrap();
     let problem = finished(&real.lab, "guestbook", started.deployment).await.problem.unwrap();

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BuildError, BuildJob, BuildPlan, Builder, Built,
+    BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath,
     detect::{DetectSettings, detect},
     tree::{Limits, Tree},
 };
@@ -107,10 +107,12 @@ impl Builder for LocalBuilder {
         "local"
     }
 
-    async fn plan(&self, checkout: &std::path::Path) -> Result<BuildPlan, BuildError> {
-        let (settings, checkout) = (Arc::clone(&self.settings), checkout.to_owned());
+    async fn plan(&self, checkout: &std::path::Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
+        let (limits, checkout) = (self.settings.limits, checkout.to_owned());
+        let mut settings = self.settings.detect.clone();
+        settings.root = root.cloned().or(settings.root);
         let at = checkout.clone();
-        let look = move || detect(&Tree::read(&checkout, &settings.limits)?, &settings.detect);
+        let look = move || detect(&Tree::read(&checkout, &limits)?, &settings);
         stop::joined(tokio::task::spawn_blocking(look).await, "read", &at)?
     }
 

@@ -14,14 +14,14 @@ use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal,
 use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
-    builder::{BuildJob, BuildPlan, SEED},
+    builder::{BuildJob, BuildPlan, RepoPath, SEED},
     data::{DataPoint, PointReason, points::Restore},
     durable,
     lab::activity::Activity,
     layout::AppDirs,
     lifecycle::{Desired, Event, Status, transition},
     reconcile,
-    release::Release,
+    release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Run {
     pub(crate) point: Option<DataPoint>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
+    pub(crate) root: Option<RepoPath>,
     pub(crate) token: Option<Secret>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) activity: Activity,
@@ -100,10 +101,11 @@ impl Run {
             None => self.make().await?,
         };
         let restore = self.step(DeployStep::Save, self.save(&release)).await?;
-        let app = self.step(DeployStep::Switch, self.switch(release.id, restore.as_ref())).await?;
+        let id = release.id;
+        let app = self.step(DeployStep::Switch, self.switch(id, restore.as_ref())).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
-        self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
-        self.step(DeployStep::Publish, self.publish(release.id)).await?;
+        self.step(DeployStep::Health, self.healthy(&app, release)).await?;
+        self.step(DeployStep::Publish, self.publish(id)).await?;
         // the app's record tells from now on that this deployment stands: a crash does not take the data back any more
         if let Some(restore) = restore
             && let Err(error) = blocking(move || restore.keep()).await
@@ -159,7 +161,7 @@ impl Run {
 
     async fn plan(&self) -> Result<BuildPlan, Error> {
         let checkout = self.lab.settings().data.work(self.id).join("checkout");
-        let plan = self.lab.backends().builder.plan(&checkout).await?;
+        let plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()).await?;
         for reason in &plan.reasons {
             self.journal.emit(DeployEventKind::Log { line: reason.clone() });
         }
@@ -174,7 +176,7 @@ impl Run {
         let builder = &self.lab.backends().builder;
         let output = self.dirs.release(self.release);
         let token = self.token.clone().or_else(|| settings.git_token.clone());
-        let job = BuildJob {
+        let mut job = BuildJob {
             app: Some(self.app.clone()),
             env: settings.build_env.clone(),
             app_env: self.lab.app_env(&self.dirs).await?,
@@ -191,6 +193,10 @@ impl Run {
             return Ok(release);
         }
         let seeds = job.seed;
+        if let Some(frontend) = &mut job.plan.frontend {
+            // what visitors have does not vanish because it cannot be built this time
+            frontend.optional &= !self.serves_pages().await?;
+        }
         tokio::fs::create_dir_all(&output).await.map_err(Error::storage("create", &output))?;
         let built = builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
         self.journal.update(|record| record.warnings.extend(built.warnings.iter().cloned())).await?;
@@ -213,6 +219,13 @@ impl Run {
             Ok(release)
         })
         .await
+    }
+
+    /// Whether the release that serves has a page.
+    async fn serves_pages(&self) -> Result<bool, Error> {
+        let serving = self.lab.record(&self.app).await?.release;
+        let Some(page) = serving.map(|id| self.dirs.release(id).join("pb_public/index.html")) else { return Ok(false) };
+        tokio::fs::try_exists(&page).await.map_err(Error::storage("read", &page))
     }
 
     /// A release that the same commit gave when it was built in the same way, which then is this deployment's.
@@ -305,11 +318,31 @@ impl Run {
         Ok(app)
     }
 
+    /// Waits until it answers. A hook file that throws ends it; where no release without such a file serves, it is started
+    /// once more in the way in which PocketBase only leaves that file out, as it does by default.
+    async fn healthy(&self, app: &App, mut release: Release) -> Result<(), Error> {
+        let error = match self.lab.wait_healthy(app, &release, self.cancel()).await {
+            Err(error @ Error::Crashed { .. }) if release.run.flags == Flags::Official => error,
+            done => return done,
+        };
+        let serving = reconcile::serving_release(&self.dirs, app).await?;
+        let is_known = serving.is_none_or(|serving| serving.run.flags == Flags::OfficialWatching);
+        let Some(hook) = self.lab.throwing_hook(app).await.filter(|_| is_known) else { return Err(error) };
+        self.lab.backends().supervisor.stop(&self.app).await?;
+        release.run.flags = Flags::OfficialWatching;
+        let (dirs, mut sealed) = (self.dirs.clone(), release.clone());
+        blocking(move || sealed.seal(&dirs)).await?;
+        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        self.lab.start_release(app, &release).await?;
+        self.lab.wait_healthy(app, &release, self.cancel()).await
+    }
+
     async fn publish(&self, release: ReleaseId) -> Result<(), Error> {
         let deployed = |app: &mut App| {
             app.release = Some(release);
             app.repository = self.repository.clone();
             app.branch.clone_from(&self.branch);
+            app.root.clone_from(&self.root);
             app.desired = Desired::Running;
             app.last_deploy = Some(Timestamp::now());
             if let Some(status) = transition(app.status, Event::Deployed) {

@@ -23,9 +23,11 @@ impl Lab {
         let is_new = known.is_none();
         let repository = chosen_repository(&name, known.as_ref(), request.repository)?;
         let branch = request.branch.or_else(|| known.as_ref().and_then(|app| app.branch.clone()));
+        let root = request.root.or_else(|| known.as_ref().and_then(|app| app.root.clone()));
         let prepared = async {
             if is_new {
-                self.backends().registry.create(new_app(&name, &repository, branch.clone())).await?;
+                let app = App { root: root.clone(), ..new_app(&name, &repository, branch.clone()) };
+                self.backends().registry.create(app).await?;
             }
             let app = self.with_port(&name).await?;
             let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
@@ -57,6 +59,7 @@ impl Lab {
             seed: request.seed_data,
             repository,
             branch,
+            root,
             token,
             journal,
             activity,
@@ -98,6 +101,7 @@ impl Lab {
             point,
             repository,
             branch,
+            root: app.root,
             token: None,
             journal,
             activity,
@@ -204,6 +208,7 @@ fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
         name: name.clone(),
         repository: repository.clone(),
         branch,
+        root: None,
         port: None,
         status: Status::Deploying,
         desired: Desired::Running,

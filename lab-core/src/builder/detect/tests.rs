@@ -140,7 +140,9 @@ fn a_given_root_is_looked_in_and_a_frontend_beside_it_is_found() {
         ("examples/three/backend/pb_hooks/a.pb.js", ""),
         ("examples/three/frontend/package.json", VITE),
     ]);
-    let at = |root: &str| detect(&tree, &DetectSettings { root: Some(root.into()), ..DetectSettings::default() });
+    let at = |root: &str| {
+        detect(&tree, &DetectSettings { root: Some(root.parse().expect("a path")), ..DetectSettings::default() })
+    };
     assert_eq!(at("apps/one").expect("plan").hooks, Some("apps/one/pb_hooks".into()));
     let two = at("apps/two/backend").expect("plan");
     assert_eq!(two.hooks, Some("apps/two/backend/pb_hooks".into()));

@@ -85,7 +85,8 @@ pub(super) fn loosened(words: &[String], last_lines: &[String]) -> Option<Other>
     let row = ROWS.iter().find(|row| {
         let begins = words.len() >= row.start.len() && words.iter().zip(row.start).all(|(word, start)| word == start);
         // the same again would be tried for ever
-        let is_new = row.instead.iter().any(|word| !words.iter().any(|there| there == word));
+        let is_new =
+            !row.instead.starts_with(row.start) || !row.instead.iter().all(|word| words.iter().any(|it| it == word));
         let is_it = |line: &String| row.causes.iter().any(|cause| line.contains(cause));
         begins && is_new && last_lines.iter().any(is_it)
     });

@@ -107,7 +107,7 @@ impl Bench {
 
     async fn build(&self) -> Result<Built, BuildError> {
         let builder = LocalBuilder::new(self.settings.clone(), Arc::new(Scripts));
-        let plan = builder.plan(&self.checkout()).await?;
+        let plan = builder.plan(&self.checkout(), None).await?;
         let job = BuildJob {
             env: self.env.clone(),
             timeout: self.timeout,
@@ -292,6 +292,7 @@ async fn a_command_that_is_killed_hints_at_memory() {
 #[tokio::test]
 async fn npm_tells_of_a_lock_file_that_is_out_of_step() {
     let bench = Bench::new(&[
+        ("lab.toml", "[frontend]\ndirectory = \"frontend\""),
         ("pb_hooks/a.pb.js", ""),
         (
             "frontend/package.json",
@@ -402,7 +403,11 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
 
 #[tokio::test]
 async fn a_program_that_is_not_installed_is_named() {
-    let mut bench = Bench::new(&[("pb_hooks/a.pb.js", ""), ("frontend/package.json", r#"{"scripts":{"build":"x"}}"#)]);
+    let mut bench = Bench::new(&[
+        ("lab.toml", "[frontend]\ndirectory = \"frontend\""),
+        ("pb_hooks/a.pb.js", ""),
+        ("frontend/package.json", r#"{"scripts":{"build":"x"}}"#),
+    ]);
     bench.settings.path = "/nowhere:relative".to_owned();
     let error = bench.build().await.expect_err("no npm");
     assert!(matches!(&error, BuildError::MissingProgram { program } if program == "npm"), "{error}");

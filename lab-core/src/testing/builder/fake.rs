@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     builder::{
-        BuildError, BuildJob, BuildPlan, Builder, Built,
+        BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath,
         detect::{DetectSettings, detect},
         plan::Server,
         tree::{Limits, Tree},
@@ -100,7 +100,7 @@ impl Builder for FakeBuilder {
         "memory"
     }
 
-    async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError> {
+    async fn plan(&self, checkout: &Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
         let failure = {
             let mut state = self.state();
             state.journal.push(BuilderCall::Plan(checkout.to_owned()));
@@ -108,7 +108,10 @@ impl Builder for FakeBuilder {
         };
         match failure {
             Some(error) => Err(error),
-            None => detect(&Tree::read(checkout, &Limits::default())?, &DetectSettings::default()),
+            None => {
+                let settings = DetectSettings { root: root.cloned(), ..DetectSettings::default() };
+                detect(&Tree::read(checkout, &Limits::default())?, &settings)
+            }
         }
     }
 
