@@ -37,11 +37,11 @@ pub struct Real {
 
 impl Real {
     pub async fn open() -> Self {
-        Self::open_with(|_| {}).await
+        Self::open_with(|_, _| {}).await
     }
 
-    /// One whose builder has settings of its own.
-    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings)) -> Self {
+    /// One whose builder, or which itself, has settings of its own.
+    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings, &mut LabSettings)) -> Self {
         let dir = folder();
         let data = DataDir::new(dir.path());
         let (range, lease) = leased_range();
@@ -52,7 +52,9 @@ impl Real {
                 building.env.insert(variable.to_owned(), value);
             }
         }
-        set(&mut building);
+        let mut settings = LabSettings::new(data.clone(), "lab.localhost".parse().unwrap());
+        settings.repositories = UrlPolicy::LocalAllowed;
+        set(&mut building, &mut settings);
         let supervisor = Arc::new(NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).unwrap());
         let gateway = Gateway::new(GatewaySettings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,8 +73,6 @@ impl Real {
             router: Arc::new(gateway),
             health: Arc::new(HttpProbe::new()),
         };
-        let mut settings = LabSettings::new(data, "lab.localhost".parse().unwrap());
-        settings.repositories = UrlPolicy::LocalAllowed;
         let lab = Lab::open(settings, backends).await.unwrap();
         Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }
     }
@@ -84,7 +84,7 @@ impl Real {
         finished(&self.lab, app, started.deployment).await
     }
 
-    async fn deploy_well(&self, app: &str, repository: &Repository) {
+    pub async fn deploy_well(&self, app: &str, repository: &Repository) {
         let deployment = self.deploy(app, repository).await;
         assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
     }
