@@ -13,6 +13,7 @@ pub(crate) mod points;
 mod tests;
 
 pub use copy::{Copied, CopyLimits, copy};
+pub(crate) use look::look;
 pub use look::{Collection, check, collections, newer};
 pub use points::{Checked, DataPoint, PointReason};
 
