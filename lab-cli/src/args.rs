@@ -9,7 +9,7 @@ use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
 };
-use lab_core::{AppName, DeploymentId, GitRef, ReleaseId};
+use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId};
 
 /// Deploys and looks after PocketBase apps on a lab server.
 ///
@@ -129,9 +129,23 @@ pub(crate) enum Command {
         app: AppName,
         /// The release; none: the one before the one that serves
         release: Option<ReleaseId>,
+        /// Brings the data back as well, to the newest data point of that release
+        #[arg(long)]
+        with_data: bool,
+        /// Does not ask
+        #[arg(short, long)]
+        yes: bool,
         /// Does not wait for the end
         #[arg(long)]
         detach: bool,
+    },
+    /// Looks after an app's data points: copies of its data
+    Data {
+        /// The app
+        app: AppName,
+        /// What to do
+        #[command(subcommand)]
+        what: Data,
     },
     /// Shows the log of a deployment, of the last one unless an id is given
     Log {
@@ -174,12 +188,49 @@ pub(crate) enum Command {
         /// The app
         app: AppName,
     },
+    /// Shows which host leads where
+    Routes {
+        /// As a Caddyfile that does the same, to read or to take away
+        #[arg(long)]
+        caddyfile: bool,
+    },
     /// Looks for what is wrong, and says what to do
     Doctor,
     /// Prints a shell's completions
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+/// What can be done with data points.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Takes one; the app runs on
+    Snapshot,
+    /// Lists them
+    #[command(visible_alias = "ls")]
+    List,
+    /// Puts one in the place of the app's data; what it replaces becomes a data point
+    Restore {
+        /// The data point
+        id: DataPointId,
+        /// Does not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Writes one into a zip file, as PocketBase's own backups are
+    Download {
+        /// The data point
+        id: DataPointId,
+        /// The file [default: <app>-<id>.zip]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Looks whether every database of one is whole
+    Verify {
+        /// The data point
+        id: DataPointId,
     },
 }
 

@@ -2,7 +2,8 @@
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use reqwest::{ClientBuilder, Method, RequestBuilder, Response, Url, redirect::Policy};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,6 +14,8 @@ mod events;
 
 /// Time for a call that is no stream. A restart waits for the app to become healthy.
 const LIMIT: Duration = Duration::from_mins(5);
+/// Time for a call that copies all of an app's data.
+const LONG: Duration = Duration::from_hours(1);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Where a server listens that was told nothing else.
 const USUAL: &str = "http://127.0.0.1:9000";
@@ -111,7 +114,11 @@ impl Client {
     }
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
-        let response = self.send(request.timeout(LIMIT)).await?;
+        self.read_within(LIMIT, request).await
+    }
+
+    async fn read_within<T: DeserializeOwned>(&self, limit: Duration, request: RequestBuilder) -> Result<T, CliError> {
+        let response = self.send(request.timeout(limit)).await?;
         response.json().await.map_err(|e| CliError::local("the server's answer cannot be read")(e.without_url().into()))
     }
 
@@ -126,6 +133,24 @@ impl Client {
             None => request,
         })
         .await
+    }
+
+    /// The same without a body, for what takes as long as the app's data is large.
+    pub(crate) async fn post_long<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read_within(LONG, self.request(Method::POST, path)).await
+    }
+
+    /// The bytes of an answer, as they come.
+    pub(crate) async fn bytes(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, CliError>> + Unpin + use<>, CliError> {
+        let response = self.send(self.request(Method::GET, path)).await?;
+        let place = self.place.clone();
+        Ok(Box::pin(response.bytes_stream().map(move |piece| {
+            let reason = |error: reqwest::Error| error.without_url().to_string();
+            piece.map_err(|error| CliError::Unreachable { place: place.clone(), reason: reason(error) })
+        })))
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Result<(), CliError> {

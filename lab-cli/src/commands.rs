@@ -11,10 +11,12 @@ use crate::{
 
 mod apps;
 mod checkout;
+mod data;
 mod deploy;
 mod deployments;
 mod doctor;
 mod plan;
+mod routes;
 
 /// Does what the command line says.
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
@@ -30,7 +32,14 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Deploy(what) => deploy::deploy(&client()?, what, output).await,
         Command::Deployments { app } => deployments::ls(&client()?, &app, output).await,
         Command::Releases { app } => deployments::releases(&client()?, &app, output).await,
-        Command::Rollback { app, release, detach } => deploy::rollback(&client()?, &app, release, detach, output).await,
+        Command::Rollback { app, release, with_data, yes, detach } => {
+            let client = client()?;
+            if with_data && !yes {
+                data::ask_for_rollback(&client, &app, release, output).await?;
+            }
+            deploy::rollback(&client, &app, release, with_data, detach, output).await
+        }
+        Command::Data { app, what } => data::data(&client()?, &app, what, output).await,
         Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
         Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,
         Command::Ls => apps::ls(&client()?, output).await,
@@ -45,6 +54,8 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         }
         Command::Open { app } => apps::open(&client()?, &app, output).await,
         Command::Plan { source, root, branch } => plan::plan(&source, root, branch, output).await,
+        Command::Routes { caddyfile: false } => routes::ls(&client()?, output).await,
+        Command::Routes { caddyfile: true } => routes::caddyfile(&client()?, output).await,
         Command::Doctor => doctor::doctor(place, output).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();

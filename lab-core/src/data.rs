@@ -7,12 +7,14 @@
 use std::{io, path::PathBuf};
 
 mod copy;
+mod export;
 mod look;
 pub(crate) mod points;
 #[cfg(test)]
 mod tests;
 
 pub use copy::{Copied, CopyLimits, copy};
+pub use export::zip;
 pub(crate) use look::look;
 pub use look::{Collection, check, collections, newer};
 pub use points::{Checked, DataPoint, PointReason};

@@ -182,6 +182,15 @@ pub enum Error {
     /// The repository's address is not one that this lab takes.
     #[error(transparent)]
     Repository(#[from] InvalidGitUrl),
+    /// A backend cannot be opened.
+    #[error("the {role} cannot be opened")]
+    Backend {
+        /// `supervisor` …
+        role: &'static str,
+        /// Why, and what to do.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A bug in Lab.
     #[error("{0}; this is a bug in Lab: please report it with the lab's log")]
     Bug(String),
@@ -270,6 +279,7 @@ impl Error {
             Self::ShuttingDown => (K::Unavailable, "shutting_down"),
             Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
             Self::Repository(_) => (K::Invalid, "invalid_repository"),
+            Self::Backend { .. } => (K::Unavailable, "backend_unavailable"),
             Self::Bug(_) => (K::Internal, "bug"),
             Self::Settings(_) => (K::Invalid, "invalid_settings"),
             Self::Storage { .. } => (K::Internal, "storage_failed"),

@@ -1,7 +1,7 @@
 //! Where everything is on disk: the one place that knows.
 //!
 //! ```text
-//! <data>/apps.json  ports.json  lab.lock  lab.sock
+//! <data>/apps.json  ports.json  lab.lock  lab.sock  machine.json
 //! <data>/apps/<name>/pb_data/            the app's data: no deploy and no build touches it
 //! <data>/apps/<name>/releases/<id>/      one built release, never changed afterwards
 //!     pb_hooks/ pb_migrations/ pb_public/ pocketbase|app  release.json  pb_data -> ../../pb_data
@@ -16,6 +16,8 @@
 //! <data>/pocketbase/<version>/pocketbase one inode per version
 //! <data>/logs/<name>.log, .log.1 …
 //! <data>/run/                            what the native supervisor knows of its processes
+//! <data>/supervisor/                     supervisord's configuration, its programs, its socket
+//! <data>/caddy/                          Caddy's last accepted configuration, its certificates, its sockets
 //! <data>/trash/<time>-<name>/            removed apps, kept for some days
 //! ```
 
@@ -54,6 +56,8 @@ impl DataDir {
         ports => "ports.json",
         /// Locked by the one process that writes here.
         lock => "lab.lock",
+        /// Which machine uses this directory: see [`crate::machine`].
+        machine => "machine.json",
         /// The API's socket.
         socket => "lab.sock",
         /// Where every app has its folder.
@@ -66,6 +70,10 @@ impl DataDir {
         logs => "logs",
         /// The native supervisor's records.
         run => "run",
+        /// supervisord's configuration, programs and socket.
+        supervisor => "supervisor",
+        /// Caddy's configuration, certificates and sockets.
+        caddy => "caddy",
         /// Checkouts while they are built.
         work_root => "work",
         /// Removed apps.

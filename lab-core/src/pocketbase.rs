@@ -25,6 +25,39 @@ pub use store::PocketBaseStore;
 /// The version for apps that name none.
 pub const DEFAULT_VERSION: &str = "0.40.6";
 
+/// Which API an app's hooks and migrations are written for: 0.23 changed it, and neither side runs the other's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Generation {
+    /// Until 0.22: `migrate((db) => new Dao(db))`, `onRecordBeforeCreateRequest`.
+    Before023,
+    /// From 0.23 on: `migrate((app) => app.save(…))`, `e.next()`.
+    From023,
+}
+
+impl Generation {
+    /// The generation of a version.
+    pub fn of(version: &semver::Version) -> Self {
+        if (version.major, version.minor) < (0, 23) { Self::Before023 } else { Self::From023 }
+    }
+
+    /// The newest version of it that Lab knows: what an app of this generation gets that names no version.
+    pub const fn newest(self) -> &'static str {
+        match self {
+            Self::Before023 => "0.22.27",
+            Self::From023 => DEFAULT_VERSION,
+        }
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Before023 => "before 0.23",
+            Self::From023 => "from 0.23 on",
+        })
+    }
+}
+
 /// Why a version cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PocketBaseError {

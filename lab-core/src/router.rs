@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{AppName, Port};
 
+pub mod caddy;
 pub mod gateway;
 pub mod memory;
 

@@ -1,17 +1,32 @@
 //! The role that keeps the apps' processes running.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::app::AppName;
 
+mod marked;
 pub mod native;
+mod output;
+pub mod supervisord;
 
-pub(crate) use native::clean;
+pub(crate) use output::clean;
+
+/// How many changes a slow receiver of events may be behind before it misses some.
+const EVENT_BACKLOG: usize = 1024;
+/// How long a process may take to go after SIGKILL.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// One app's process: everything needed to start it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,4 +236,27 @@ pub trait ProcessSupervisor: fmt::Debug + Send + Sync + 'static {
     async fn follow(&self, app: &AppName, lines: usize) -> Result<BoxStream<'static, LogLine>, SupervisorError>;
     /// Changes from now on.
     fn events(&self) -> tokio::sync::broadcast::Receiver<ProcessEvent>;
+}
+
+fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    action: &'static str,
+    app: &AppName,
+) -> impl FnOnce(E) -> SupervisorError {
+    let app = app.clone();
+    move |source| SupervisorError::Failed { action, app, source: source.into() }
+}
+
+fn file(folder: &Path, app: &AppName, extension: &str) -> PathBuf {
+    folder.join(format!("{app}.{extension}"))
+}
+
+/// Why an app is failed that was restarted as often as its policy allows.
+fn gave_up(restarts: u32, exit: Exit) -> String {
+    format!("it ended {} times in a row, last with {exit}", restarts + 1)
+}
+
+/// Registers a descriptor to wait until it is readable.
+#[expect(deprecated, reason = "sound here: `OwnedFd` closes nothing while `AsyncFd` holds it; the successor is unsafe")]
+fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod apps;
+mod data;
 mod deployments;
 mod extract;
 mod server;
@@ -57,6 +58,14 @@ impl Api {
         Ok(stream::events(stream::bounded(items, &self.streams, &self.stopping)?, name, id))
     }
 
+    /// A stream of bytes.
+    fn pieces<T: Send + 'static>(
+        &self,
+        pieces: impl Stream<Item = T> + Send + 'static,
+    ) -> Answer<impl Stream<Item = T> + Send + 'static> {
+        stream::bounded(pieces, &self.streams, &self.stopping)
+    }
+
     /// A stream of text.
     fn text(&self, pieces: impl Stream<Item = String> + Send + 'static) -> Answer<Response> {
         Ok(stream::text(stream::bounded(pieces, &self.streams, &self.stopping)?))
@@ -74,6 +83,11 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/superuser", post(apps::superuser))
         .route("/releases", get(apps::releases))
         .route("/rollback", post(deployments::rollback))
+        .route("/data", get(data::list).post(data::take))
+        .route("/data/{id}/newer", get(data::newer))
+        .route("/data/{id}/restore", post(data::restore))
+        .route("/data/{id}/verify", post(data::verify))
+        .route("/data/{id}/download", get(data::download))
         .route("/deployments", get(deployments::list))
         .route("/deployments/{id}", get(deployments::show))
         .route("/deployments/{id}/events", get(deployments::events))

@@ -2,7 +2,15 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use lab_core::{LabSettings, Secret, UrlPolicy, layout::DataDir, pocketbase::wheel::PythonWheel, router::Hostname};
+use lab_core::{
+    LabSettings, Secret, UrlPolicy,
+    layout::DataDir,
+    pocketbase::wheel::PythonWheel,
+    router::{
+        Hostname,
+        caddy::{CaddyLayout, CaddySettings, CaddyTls},
+    },
+};
 
 mod addresses;
 mod arguments;
@@ -80,6 +88,10 @@ pub struct Config {
     pub tool_env: BTreeMap<String, String>,
     /// Variables for pip.
     pub pip_env: Vec<(OsString, OsString)>,
+    /// The whole environment, for `init` to hand on.
+    pub environment: Vec<(OsString, OsString)>,
+    /// What the platform calls this machine, where it does.
+    pub machine: Option<String>,
     origins: Vec<(&'static str, String)>,
     /// The settings file, where it holds a secret.
     secret_file: Option<PathBuf>,
@@ -154,6 +166,11 @@ impl Config {
         let has_secrets = file.api_key.is_some() || file.github_token.is_some();
         let mut config = Self::of(arguments, file, env("PATH").unwrap_or_default(), tool_env)?;
         config.secret_file = arguments.config.clone().filter(|_| has_secrets);
+        if arguments.command == Some(Command::Init) {
+            config.environment = std::env::vars_os().collect();
+        }
+        // set by Fly.io on each of its machines
+        config.machine = env("FLY_MACHINE_ID").filter(|id| !id.is_empty());
         config.pip_env = std::env::vars_os().filter(|(name, _)| PythonWheel::wants(&name.to_string_lossy())).collect();
         Ok(config)
     }
@@ -205,14 +222,43 @@ impl Config {
             path,
             tool_env,
             pip_env: Vec::new(),
+            environment: Vec::new(),
+            machine: None,
             origins: pick.origins,
             secret_file: None,
         })
     }
 
+    /// Where everything is kept.
+    pub fn data(&self) -> DataDir {
+        DataDir::new(self.data_dir.clone())
+    }
+
+    /// Caddy's settings.
+    pub fn caddy(&self) -> CaddySettings {
+        let Production { layout, tls, https_listen, acme_email, acme_directory, acme_root, .. } = &self.production;
+        let mut settings = CaddySettings::new(self.data().caddy(), self.addresses.public_listen);
+        settings.layout = match layout {
+            Layout::Edge => CaddyLayout::Edge,
+            Layout::Direct => CaddyLayout::Direct,
+        };
+        settings.tls = match tls {
+            Tls::Edge => CaddyTls::Edge,
+            Tls::Acme => {
+                CaddyTls::Acme { email: acme_email.clone(), directory: acme_directory.clone(), root: acme_root.clone() }
+            }
+            Tls::Internal => CaddyTls::Internal,
+        };
+        settings.https = *https_listen;
+        settings.is_https = self.addresses.public.https;
+        settings.trusted_proxies.clone_from(&self.addresses.trusted_proxies);
+        settings.ask = format!("http://127.0.0.1:{}/tls/ask", self.addresses.listen.port());
+        settings
+    }
+
     /// The lab's own settings.
     pub fn lab_settings(&self) -> LabSettings {
-        let mut settings = LabSettings::new(DataDir::new(self.data_dir.clone()), self.domain.clone());
+        let mut settings = LabSettings::new(self.data(), self.domain.clone());
         settings.public = self.addresses.public;
         settings.repositories = self.repositories;
         settings.git_token.clone_from(&self.github_token);

@@ -13,12 +13,17 @@ use std::{
     time::Duration,
 };
 
-use lab_core::procfs;
+use lab_core::{
+    machine::{Claim, MachineError, ThisMachine},
+    procfs,
+};
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep, sleep_until, timeout_at},
 };
+
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
@@ -58,6 +63,9 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
+    /// Another machine uses the data directory.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// A file cannot be written.
     #[error("cannot write `{}`", .path.display())]
     Write {
@@ -67,15 +75,6 @@ pub enum InitError {
         #[source]
         source: std::io::Error,
     },
-    /// The settings of one of the programs make no sense.
-    #[error("cannot configure {program}")]
-    Configure {
-        /// Which.
-        program: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> InitError {
@@ -83,13 +82,14 @@ fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> InitError {
 }
 
 /// One program that init keeps running.
-#[derive(Debug)]
 struct Program {
     name: &'static str,
     path: PathBuf,
     args: Vec<OsString>,
     /// Its whole environment.
     env: Vec<(OsString, OsString)>,
+    /// Writes what it starts with. It blocks: this process does nothing else meanwhile.
+    prepare: Box<dyn Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>>>,
     state: State,
     /// How often in a row it ended soon after its start.
     failures: u32,
@@ -102,8 +102,15 @@ enum State {
 }
 
 impl Program {
-    fn new(name: &'static str, path: PathBuf, args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Self {
-        Self { name, path, args, env, state: State::Waiting { until: Instant::now() }, failures: 0 }
+    fn new(
+        name: &'static str,
+        path: PathBuf,
+        args: Vec<OsString>,
+        env: Vec<(OsString, OsString)>,
+        prepare: impl Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'static,
+    ) -> Self {
+        let state = State::Waiting { until: Instant::now() };
+        Self { name, path, args, env, prepare: Box::new(prepare), state, failures: 0 }
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -117,6 +124,12 @@ impl Program {
     fn start_if_due(&mut self) {
         let State::Waiting { until } = self.state else { return };
         if until > Instant::now() {
+            return;
+        }
+        if let Err(error) = (self.prepare)() {
+            let error = lab_core::report(&*error);
+            tracing::error!(program = self.name, error, "cannot be made ready; it is tried again");
+            self.wait_longer();
             return;
         }
         // setpriv (util-linux) lets it be told when this process ends, however that happens
@@ -194,7 +207,17 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
     let mut children = signal(SignalKind::child()).map_err(system("watch for the end of processes"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
+    // before anything that starts an app by itself
+    let machine = ThisMachine::read(config.machine.as_deref())?;
+    let data = config.data();
+    let mut claim = tokio::select! {
+        claim = Claim::take(&data, machine) => claim?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
     let mut init = programs::prepare(config, words)?;
+    let ending = CancellationToken::new();
+    let mut kept = Box::pin(claim.keep(&ending));
     loop {
         for program in init.all() {
             program.start_if_due();
@@ -205,6 +228,13 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            lost = &mut kept => {
+                init.stop().await;
+                init.kill_all().await;
+                // without an error it would go on until `ending`
+                lost?;
+                return Ok(ExitCode::FAILURE);
+            }
         }
         if init.reap() == Reaped::Usage {
             init.stop().await;
@@ -221,6 +251,8 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
         _ = interrupt.recv() => {}
     }
     init.kill_all().await;
+    drop(kept);
+    claim.release().await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -66,7 +66,7 @@ async fn serve(config: Config) -> ExitCode {
     match Server::bind(config).await {
         Ok(server) => {
             let domain = server.lab().settings().domain.clone();
-            let (api, public) = (server.api_address().ok(), server.public_address().ok());
+            let (api, public) = (server.api_address().ok(), server.public_address());
             tracing::info!(%domain, ?api, ?public, version = env!("CARGO_PKG_VERSION"), "the lab is open");
             server.serve(stop).await;
             tracing::info!("the lab is closed");

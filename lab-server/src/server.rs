@@ -1,16 +1,26 @@
 //! The listeners: opened, served, ended.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use lab_core::Port;
+use lab_core::{
+    Port,
+    machine::{Claim, MachineError, ThisMachine},
+    router::{caddy, gateway},
+};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{Access, Door},
     api::router,
-    config::Config,
-    wiring::Embedded,
+    config::{Config, StackKind},
+    wiring::Stack,
 };
 
 mod accept;
@@ -36,6 +46,9 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// Another machine uses the data directory.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// The lab cannot be opened.
     #[error(transparent)]
     Lab(#[from] lab_core::Error),
@@ -55,12 +68,17 @@ fn advice(source: &io::Error) -> &'static str {
 /// A server whose listeners are open and whose lab is.
 #[derive(Debug)]
 pub struct Server {
-    stack: Embedded,
+    stack: Stack,
     api: TcpListener,
-    public: TcpListener,
+    /// Where the apps answer, in this process or Caddy's.
+    public_address: SocketAddr,
+    /// What the gateway serves: visitors, or Caddy before them.
+    gateway: gateway::Listener,
     own_host: TcpListener,
     socket: UnixListener,
     socket_path: PathBuf,
+    /// In the production stack `lab-server init` has it.
+    claim: Option<Claim>,
     config: Config,
 }
 
@@ -74,20 +92,44 @@ impl Server {
                 .map_err(|source| ServeError::Listen { place, source })
         };
         let api = tcp(config.addresses.listen).await?;
-        let public = tcp(config.addresses.public_listen).await?;
+        let public = match config.production.stack {
+            StackKind::Embedded => Some(tcp(config.addresses.public_listen).await?),
+            StackKind::Production => None,
+        };
         // where the gateway leads the lab's own host
         let own_host = tcp(([127, 0, 0, 1], 0).into()).await?;
         let mut settings = config.lab_settings();
         settings.own_port = own_host.local_addr().ok().and_then(|address| Port::new(address.port()));
+        let public_address = public.as_ref().and_then(|public| public.local_addr().ok());
+        let public_address = public_address.unwrap_or(config.addresses.public_listen);
         if settings.public.port == 0 {
-            settings.public.port = public.local_addr().map_or(0, |address| address.port());
+            settings.public.port = public_address.port();
         }
-        let socket_path = settings.data.socket();
-        let stack = Embedded::open(&config, settings).await?;
+        let (socket_path, gateway_path) = (settings.data.socket(), settings.data.caddy().join(caddy::GATEWAY_SOCKET));
+        let claim = match config.production.stack {
+            StackKind::Embedded => {
+                let machine = ThisMachine::read(config.machine.as_deref())?;
+                Some(Claim::take(&settings.data, machine).await?)
+            }
+            StackKind::Production => None,
+        };
+        let stack = Stack::open(&config, settings).await?;
         // after the lab's lock is ours: only then is an old socket surely nobody's
-        let listen = |source| ServeError::Listen { place: socket_path.display().to_string(), source };
-        match patiently(async || socket::bind(&socket_path).await).await.map_err(listen) {
-            Ok(socket) => Ok(Self { stack, api, public, own_host, socket, socket_path, config }),
+        let unix = async |path: &Path| {
+            let place = path.display().to_string();
+            patiently(async || socket::bind(path).await).await.map_err(|source| ServeError::Listen { place, source })
+        };
+        let opened = async {
+            let gateway: gateway::Listener = match public {
+                Some(public) => public.into(),
+                None => unix(&gateway_path).await?.into(),
+            };
+            Ok::<_, ServeError>((gateway, unix(&socket_path).await?))
+        };
+        match opened.await {
+            Ok((gateway, socket)) => {
+                Ok(Self { stack, api, public_address, gateway, own_host, socket, socket_path, claim, config })
+            }
             Err(error) => {
                 // the lab has begun to bring apps up
                 stack.close().await;
@@ -107,36 +149,52 @@ impl Server {
     }
 
     /// Where the apps answer.
-    pub fn public_address(&self) -> io::Result<SocketAddr> {
-        self.public.local_addr()
+    pub fn public_address(&self) -> SocketAddr {
+        self.public_address
     }
 
     /// Serves until `stop`, then ends within about a minute: streams at once, other requests within 10 seconds, deployments
     /// are taken back. The apps run on, unless the settings say otherwise.
     pub async fn serve(self, stop: CancellationToken) {
-        let Self { stack, api, public, own_host, socket, socket_path, config } = self;
+        let Self { stack, api, gateway: listener, own_host, socket, socket_path, mut claim, config, .. } = self;
         let tasks = TaskTracker::new();
         let key = config.api_key.clone().map(Arc::new);
         let app = |door| router(stack.lab.clone(), Access { door, key: key.clone() }, stop.clone());
-        let gateway = stack.gateway.clone();
-        let gateway_stop = stop.clone();
-        tasks.spawn(async move { gateway.serve(public, gateway_stop).await });
+        let (gateway, gateway_stop) = (stack.gateway.clone(), stop.clone());
+        tasks.spawn(async move { gateway.serve(listener, gateway_stop).await });
         tasks.spawn(accept::serve(api, app(Door::Tcp), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(own_host, app(Door::Public), stop.clone(), DRAIN));
         tasks.spawn(accept::serve(socket, app(Door::Socket), stop.clone(), DRAIN));
-        stop.cancelled().await;
+        let kept = if let Some(claim) = &mut claim {
+            claim.keep(&stop).await
+        } else {
+            stop.cancelled().await;
+            Ok(())
+        };
+        if let Err(error) = &kept {
+            tracing::error!(error = lab_core::report(error), "the apps are stopped");
+            stop.cancel();
+        }
         tasks.close();
         // deployments are taken back while requests end
         let ((), drained) = tokio::join!(stack.lab.shutdown(), tokio::time::timeout(DRAIN * 2, tasks.wait()));
         if drained.is_err() {
             tracing::warn!("some requests did not end in time and were cut");
         }
-        if config.stop_apps_on_exit
-            && let Err(error) = stack.lab.stop_all().await
-        {
-            tracing::error!(error = error.report(), "an app could not be stopped");
+        if config.stop_apps_on_exit || kept.is_err() {
+            match stack.lab.stop_all().await {
+                Err(error) => tracing::error!(error = error.report(), "an app could not be stopped"),
+                // apps that run on still use the data
+                Ok(()) => {
+                    if let Some(claim) = claim.take_if(|_| kept.is_ok())
+                        && let Err(error) = claim.release().await
+                    {
+                        tracing::warn!(error = lab_core::report(&error), "another machine may have to wait a little");
+                    }
+                }
+            }
         }
-        stack.supervisor.shutdown().await;
+        stack.end_backends().await;
         // gone with the server: clients then say that none runs
         let _ = std::fs::remove_file(socket_path);
     }

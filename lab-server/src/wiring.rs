@@ -1,11 +1,12 @@
 //! Which backends a server uses: the one place that names them.
 
-use std::sync::Arc;
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use lab_core::{
     Backends, Lab, LabSettings,
     builder::local::{LocalBuilder, LocalBuilderSettings},
     health::http::HttpProbe,
+    layout::DataDir,
     pocketbase::{
         PocketBaseSource, PocketBaseStore,
         archive::{ReleaseArchive, ReleaseSettings},
@@ -14,33 +15,48 @@ use lab_core::{
     },
     ports::file::FilePorts,
     registry::file::FileRegistry,
-    router::gateway::{Gateway, GatewaySettings, Scheme},
+    router::{
+        RouterConfig, RouterError,
+        caddy::CaddyRouter,
+        gateway::{Gateway, GatewaySettings, Scheme, Timeouts},
+    },
     source::git::{GitSettings, GitSource, SshKey},
-    supervisor::native::{NativeSettings, NativeSupervisor},
+    supervisor::{
+        ProcessSupervisor,
+        native::{NativeSettings, NativeSupervisor},
+        supervisord::{SupervisordSettings, SupervisordSupervisor},
+    },
 };
 
-use crate::config::{Config, PocketBaseFrom};
+use crate::config::{Config, PocketBaseFrom, StackKind};
 
-/// The embedded stack: everything in this process, nothing to install.
+/// How long requests wait for an app that ended by itself: supervisord starts it again after one second, two seconds …, and
+/// does so on ticks of a second.
+const SUPERVISORD_COMEBACK: Duration = Duration::from_secs(10);
+
+/// What a server runs.
 #[derive(Debug)]
-pub struct Embedded {
+pub struct Stack {
     /// The lab.
     pub lab: Lab,
-    /// Serves the public listener.
+    /// Leads requests to the apps: all of them, or what Caddy cannot lead itself.
     pub gateway: Gateway,
-    /// Ended last.
-    pub supervisor: Arc<NativeSupervisor>,
+    supervisor: Supervisor,
+    caddy: Option<Arc<CaddyRouter>>,
 }
 
-impl Embedded {
+/// Ended last.
+#[derive(Debug)]
+enum Supervisor {
+    Native(Arc<NativeSupervisor>),
+    Supervisord(Arc<SupervisordSupervisor>),
+}
+
+impl Stack {
     /// Opens it. `settings` are the lab's own.
     pub async fn open(config: &Config, settings: LabSettings) -> Result<Self, lab_core::Error> {
         let data = settings.data.clone();
-        lab_core::durable::create_private_dir(data.path()).map_err(|source| lab_core::Error::Storage {
-            action: "create",
-            path: data.path().display().to_string(),
-            source,
-        })?;
+        lab_core::durable::create_private_dir(data.path()).map_err(storage("create", data.path()))?;
         // first: it holds the lock without which nothing here may be touched
         let registry = FileRegistry::open(data.registry())?;
         let ports = FilePorts::open(data.ports(), config.addresses.ports.clone())?;
@@ -48,34 +64,87 @@ impl Embedded {
         let mut building = LocalBuilderSettings::new(data.build_cache(), config.path.clone());
         building.env.clone_from(&config.tool_env);
         building.detect.pocketbase = config.pocketbase_version.clone();
-        let supervisor = NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).map_err(|source| {
-            lab_core::Error::Storage { action: "open", path: data.run().display().to_string(), source }
-        })?;
-        let supervisor = Arc::new(supervisor);
+        let supervisor = Supervisor::open(config.production.stack, &data).await?;
+        let mut timeouts = Timeouts::default();
+        if config.production.stack == StackKind::Production {
+            timeouts.comeback = SUPERVISORD_COMEBACK;
+        }
         let gateway = Gateway::new(GatewaySettings {
+            timeouts,
             scheme: if settings.public.https { Scheme::Https } else { Scheme::Http },
             trusted_proxies: config.addresses.trusted_proxies.clone(),
             ..GatewaySettings::default()
         });
+        let caddy = match config.production.stack {
+            StackKind::Embedded => None,
+            StackKind::Production => {
+                let opened = CaddyRouter::open(config.caddy(), Arc::new(gateway.clone())).await;
+                Some(Arc::new(opened.map_err(RouterError::from)?))
+            }
+        };
+        let router: Arc<dyn RouterConfig> = match &caddy {
+            Some(caddy) => caddy.clone(),
+            None => Arc::new(gateway.clone()),
+        };
         let ssh_keys = config.ssh_keys.iter().map(|path| SshKey { path: path.clone(), passphrase: None }).collect();
         let backends = Backends {
             registry: Arc::new(registry),
             ports: Arc::new(ports),
             source: Arc::new(GitSource::new(GitSettings { ssh_keys, ..GitSettings::default() })),
             builder: Arc::new(LocalBuilder::new(building, Arc::new(store))),
-            supervisor: supervisor.clone(),
-            router: Arc::new(gateway.clone()),
+            supervisor: supervisor.backend(),
+            router,
             health: Arc::new(HttpProbe::new()),
         };
         let lab = Lab::open(settings, backends).await?;
-        Ok(Self { lab, gateway, supervisor })
+        Ok(Self { lab, gateway, supervisor, caddy })
     }
 
     /// Ends the lab's own work; the apps run on.
     pub async fn close(&self) {
         self.lab.shutdown().await;
-        self.supervisor.shutdown().await;
+        self.end_backends().await;
     }
+
+    /// Ends what the backends do in this process. For after [`Lab::shutdown`].
+    pub async fn end_backends(&self) {
+        if let Some(caddy) = &self.caddy {
+            caddy.shutdown().await;
+        }
+        match &self.supervisor {
+            Supervisor::Native(native) => native.shutdown().await,
+            Supervisor::Supervisord(supervisord) => supervisord.shutdown().await,
+        }
+    }
+}
+
+impl Supervisor {
+    async fn open(stack: StackKind, data: &DataDir) -> Result<Self, lab_core::Error> {
+        Ok(match stack {
+            StackKind::Embedded => {
+                let opened = NativeSupervisor::open(NativeSettings::new(data.run(), data.logs()));
+                Self::Native(Arc::new(opened.map_err(storage("open", &data.run()))?))
+            }
+            StackKind::Production => {
+                let settings = SupervisordSettings::new(data.supervisor(), data.logs());
+                let opened = SupervisordSupervisor::open(settings).await;
+                Self::Supervisord(Arc::new(
+                    opened.map_err(|source| lab_core::Error::Backend { role: "supervisor", source: source.into() })?,
+                ))
+            }
+        })
+    }
+
+    fn backend(&self) -> Arc<dyn ProcessSupervisor> {
+        match self {
+            Self::Native(native) => native.clone(),
+            Self::Supervisord(supervisord) => supervisord.clone(),
+        }
+    }
+}
+
+fn storage<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> lab_core::Error + 'a {
+    move |source| lab_core::Error::Storage { action, path: path.display().to_string(), source }
 }
 
 fn pocketbase(config: &Config) -> Arc<dyn PocketBaseSource> {

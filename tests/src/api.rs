@@ -6,7 +6,13 @@ use futures_util::StreamExt;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::{parts::Repository, server::Server};
+use crate::{
+    parts::Repository,
+    server::Server,
+    stack::{Stack, on_every_stack},
+};
+
+on_every_stack!(async an_app_is_deployed_looked_at_and_removed_over_http, who_may_use_the_api_depends_on_the_door);
 
 const KEY: &str = "a-key-for-these-tests";
 
@@ -45,9 +51,8 @@ impl Api {
     }
 }
 
-#[tokio::test]
-async fn an_app_is_deployed_looked_at_and_removed_over_http() {
-    let server = Server::start();
+async fn an_app_is_deployed_looked_at_and_removed_over_http(stack: Stack) {
+    let server = Server::start_on(stack);
     let api = Api::socket(&server);
     let repository = Repository::of_example("guestbook");
     assert_eq!(api.get("/health").await.0, 200);
@@ -127,8 +132,7 @@ async fn every_bad_request_is_a_problem_with_a_stable_code() {
     assert_eq!(api.get("/api/apps").await.1, json!([]), "nothing was made");
 }
 
-#[tokio::test]
-async fn who_may_use_the_api_depends_on_the_door() {
+async fn who_may_use_the_api_depends_on_the_door(stack: Stack) {
     let server = Server::start();
     let mode = std::fs::metadata(server.data().join("lab.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -147,7 +151,7 @@ async fn who_may_use_the_api_depends_on_the_door() {
     assert_eq!(refused.json::<Value>().await.unwrap()["code"], "key_not_configured");
     drop(server);
 
-    let server = Server::start_with(&[("LAB_API_KEY", KEY)]);
+    let server = Server::start_with(stack, &[("LAB_API_KEY", KEY)]);
     let (tcp, public) = (Api::tcp(server.api_port), Api::tcp(server.public_port));
     for url in [format!("{}/api/apps", tcp.base), format!("http://lab.localhost:{}/api/apps", server.public_port)] {
         assert_eq!(public.client.get(&url).send().await.unwrap().status(), 401, "{url}");
@@ -164,7 +168,9 @@ async fn a_deployment_goes_on_when_its_client_hangs_up_and_can_be_cancelled() {
     let api = Api::socket(&server);
     let never = r#"{"name": "x", "version": "1.0.0", "scripts": {"build": "sleep 1000"}}"#;
     let lock = r#"{"name": "x", "version": "1.0.0", "lockfileVersion": 3, "packages": {"": {"name": "x", "version": "1.0.0"}}}"#;
-    let files = [("pb_public/a.txt", "a"), ("package.json", never), ("package-lock.json", lock)];
+    let built = "[frontend]\ndirectory = \".\"\nbuild = \"npm run build\"\noutput = \"dist\"\n";
+    let hooks = ("pb_hooks/main.pb.js", "// none");
+    let files = [hooks, ("lab.toml", built), ("package.json", never), ("package-lock.json", lock)];
     let repository = Repository::of_files(&files);
     let body = json!({"repository": repository.address(), "subdomain": "app"});
     let (_, app) = api.post("/api/deploy", body.clone()).await;

@@ -4,15 +4,20 @@ use std::{io::Write, process::Stdio};
 
 use serde_json::Value;
 
-use crate::{parts::Repository, server::Server};
+use crate::{
+    parts::Repository,
+    server::Server,
+    stack::{Stack, on_every_stack},
+};
+
+on_every_stack!(an_app_goes_through_its_life, the_doctor_looks_at_everything);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-#[test]
-fn an_app_goes_through_its_life() {
-    let server = Server::start();
+fn an_app_goes_through_its_life(stack: Stack) {
+    let server = Server::start_on(stack);
     let repository = Repository::of_example("guestbook");
     assert!(text(&server.lab(&["ls"]).stdout).contains("no apps yet"));
     let deployed = server.lab(&["deploy", &repository.address(), "--name", "guestbook"]);
@@ -27,6 +32,7 @@ fn an_app_goes_through_its_life() {
     assert!(text(&server.lab(&["stop", "guestbook"]).stdout).contains("stopped"));
     assert!(text(&server.lab(&["start", "guestbook"]).stdout).contains("running"));
     assert!(text(&server.lab(&["restart", "guestbook"]).stdout).contains("running"));
+    assert!(text(&server.lab(&["routes"]).stdout).contains("guestbook.lab.localhost"));
     assert!(text(&server.lab(&["open", "guestbook"]).stdout).starts_with("http://guestbook."));
     let made = server.lab(&["superuser", "guestbook", "me@example.com"]);
     assert!(text(&made.stdout).contains("not shown again"), "{}", text(&made.stderr));
@@ -129,9 +135,8 @@ fn settings_are_checked_and_secrets_hidden() {
     assert!(help.contains("LAB_MANAGER_PORT") && !help.contains("t0ken"), "{help}");
 }
 
-#[test]
-fn the_doctor_looks_at_everything() {
-    let server = Server::start();
+fn the_doctor_looks_at_everything(stack: Stack) {
+    let server = Server::start_on(stack);
     let checks = server.lab_json(&["doctor"]);
     let names: Vec<&str> = checks.as_array().unwrap().iter().map(|check| check["what"].as_str().unwrap()).collect();
     assert!(["socket", "server", "version", "apps", "go"].iter().all(|name| names.contains(name)), "{names:?}");

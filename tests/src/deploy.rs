@@ -101,6 +101,25 @@ fn one_thing_at_a_time_is_done_to_an_app_and_others_go_on() {
 }
 
 #[test]
+fn apps_that_are_deployed_at_once_never_take_each_others_routes_back() {
+    let world = World::new();
+    let mut settings = world.settings();
+    settings.parallel_builds = 8;
+    world.life_with(settings, async |lab| {
+        for round in 0..5 {
+            let apps: Vec<String> = (0..8).map(|n| format!("app-{round}-{n}")).collect();
+            futures_util::future::join_all(apps.iter().map(|app| deploy(lab, app))).await;
+            for app in &apps {
+                assert!(matches!(world.target(app), Some(Target::Port(_))), "{app}: {:?}", world.target(app));
+            }
+            for app in &apps {
+                lab.remove(&name(app), true).await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
 fn builds_wait_for_a_free_place_and_can_be_cancelled_there() {
     let world = World::new();
     world.life(async |lab| {

@@ -11,8 +11,16 @@ use serde_json::json;
 
 use crate::{
     parts::Repository,
-    server::{Server, eventually},
+    server::{Server, eventually, signal},
+    stack::{Stack, on_every_stack},
 };
+
+on_every_stack!(
+    a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data,
+    a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app,
+    twenty_apps_never_notice_that_the_server_is_killed,
+    an_app_that_is_killed_is_back_before_visitors_see_it,
+);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -73,9 +81,8 @@ fn wait_until_settled(server: &Server) {
     });
 }
 
-#[test]
-fn a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data() {
-    let mut server = Server::start();
+fn a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data(stack: Stack) {
+    let mut server = Server::start_on(stack);
     let repository = Repository::of_example("guestbook");
     server.deploy("guestbook", &repository);
     let record = json!({"author": "Me", "body": "before"});
@@ -94,9 +101,8 @@ fn a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data
     assert_eq!(status(&server, "guestbook", "/step.txt"), 200);
 }
 
-#[test]
-fn a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app() {
-    let mut server = Server::start();
+fn a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app(stack: Stack) {
+    let mut server = Server::start_on(stack);
     let repository = Repository::of_example("guestbook");
     for step in DeployStep::ALL {
         let app = format!("app-{step}");
@@ -110,8 +116,8 @@ fn a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app() {
 }
 
 /// Kills the server `kills` times while `apps` apps run and are visited: none may notice, and none may be lost.
-fn kill_while_apps_run(apps: usize, kills: usize) {
-    let mut server = Server::start();
+fn kill_while_apps_run(stack: Stack, apps: usize, kills: usize) {
+    let mut server = Server::start_on(stack);
     let repository = Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]);
     let names: Vec<String> = (0..apps).map(|n| format!("app-{n}")).collect();
     for name in &names {
@@ -154,16 +160,15 @@ fn kill_while_apps_run(apps: usize, kills: usize) {
     assert_nothing_leaked(&server);
 }
 
-#[test]
-fn twenty_apps_never_notice_that_the_server_is_killed() {
-    kill_while_apps_run(20, 5);
+fn twenty_apps_never_notice_that_the_server_is_killed(stack: Stack) {
+    kill_while_apps_run(stack, 20, 5);
 }
 
 #[test]
 #[ignore = "long: `make soak KILLS=100`"]
 fn soak() {
     let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
-    kill_while_apps_run(20, kills / 2);
+    kill_while_apps_run(Stack::Embedded, 20, kills / 2);
     // the other half in the middle of deployments, in turn
     let mut server = Server::start();
     let repository = Repository::of_example("guestbook");
@@ -193,7 +198,7 @@ fn apps_that_died_with_the_machine_run_again_when_the_server_does() {
     let before = server.pid("lives");
     server.kill();
     for pid in server.processes() {
-        assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+        signal("KILL", i32::try_from(pid).unwrap());
     }
     eventually("the end of the apps", || server.processes().is_empty());
     server.up();
@@ -203,13 +208,12 @@ fn apps_that_died_with_the_machine_run_again_when_the_server_does() {
     assert_eq!(server.processes().len(), 1);
 }
 
-#[test]
-fn an_app_that_is_killed_is_back_before_visitors_see_it() {
-    let server = Server::start();
+fn an_app_that_is_killed_is_back_before_visitors_see_it(stack: Stack) {
+    let server = Server::start_on(stack);
     server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]));
     for _ in 0..5 {
         let before = server.pid("app").unwrap();
-        assert!(std::process::Command::new("kill").args(["-KILL", &before.to_string()]).status().unwrap().success());
+        signal("KILL", i32::try_from(before).unwrap());
         assert_eq!(status(&server, "app", "/"), 200);
         eventually("another process", || server.pid("app").is_some_and(|pid| pid != before));
     }
@@ -228,7 +232,7 @@ fn a_server_that_is_asked_to_end_leaves_the_apps_running_unless_told_otherwise()
     assert_eq!(server.pid("app"), pid);
     drop(server);
 
-    let mut server = Server::start_with(&[("LAB_STOP_APPS_ON_EXIT", "true")]);
+    let mut server = Server::start_with(Stack::Embedded, &[("LAB_STOP_APPS_ON_EXIT", "true")]);
     server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "<html>small</html>")]));
     assert!(server.terminate().success(), "{}", server.log());
     assert!(server.processes().is_empty());

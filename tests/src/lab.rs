@@ -7,15 +7,27 @@
 )]
 
 mod api;
+#[path = "../benches/bench/results.rs"]
+mod bench_results;
+#[path = "../benches/bench/wrk.rs"]
+mod bench_wrk;
 mod cli;
 mod data;
 mod deploy;
+mod exchange;
 mod fakes;
 mod faults;
+mod fixtures;
+mod fly;
 mod kills;
+mod load;
 mod parts;
+mod production;
 mod real;
 mod recovery;
 mod releases;
+mod rollback;
 mod server;
+mod stack;
+mod units;
 mod world;

@@ -55,11 +55,17 @@ pub struct Repository {
 impl Repository {
     /// One with the files of an example app.
     pub fn of_example(name: &str) -> Self {
-        let repository = Self { dir: folder() };
+        let dir = folder();
+        copy(&root().join("examples/apps").join(name), dir.path());
+        Self::of_folder(dir)
+    }
+
+    /// One with everything in a folder.
+    pub fn of_folder(dir: tempfile::TempDir) -> Self {
+        let repository = Self { dir };
         git2::Repository::init_opts(repository.dir.path(), git2::RepositoryInitOptions::new().initial_head("main"))
             .unwrap();
-        copy(&root().join("examples/apps").join(name), repository.dir.path());
-        repository.commit("The example");
+        repository.commit("The files");
         repository
     }
 
@@ -100,8 +106,8 @@ impl Repository {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    // what a build in the checkout leaves is not part of the example
+/// Copies a folder, without what a build in it leaves.
+pub fn copy(from: &Path, to: &Path) {
     const LEFT_OUT: [&str; 5] = ["node_modules", "dist", "pb_data", ".git", "target"];
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -143,6 +149,12 @@ impl Visitor {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// The answer, where there is one.
+    pub async fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
     pub async fn get_json(&self, path: &str) -> Value {
         let (status, text) = self.get(path).await;
         assert_eq!(status, 200, "{path}: {text}");
@@ -157,6 +169,11 @@ impl Visitor {
 
     /// The lines of an event stream.
     pub async fn stream(&self, path: &str) -> reqwest::Response {
-        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(5)).send().await.unwrap()
+        self.try_stream(path).await.unwrap()
+    }
+
+    /// The same, where it can be had.
+    pub async fn try_stream(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(5)).send().await
     }
 }

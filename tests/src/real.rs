@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// A lab over real parts; everything it started ends with it.
-struct Real {
-    lab: Lab,
+pub struct Real {
+    pub lab: Lab,
     supervisor: Arc<NativeSupervisor>,
     gateway_port: u16,
     stop: CancellationToken,
@@ -36,7 +36,12 @@ struct Real {
 }
 
 impl Real {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
+        Self::open_with(|_| {}).await
+    }
+
+    /// One whose builder has settings of its own.
+    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings)) -> Self {
         let dir = folder();
         let data = DataDir::new(dir.path());
         let (range, lease) = leased_range();
@@ -47,6 +52,7 @@ impl Real {
                 building.env.insert(variable.to_owned(), value);
             }
         }
+        set(&mut building);
         let supervisor = Arc::new(NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).unwrap());
         let gateway = Gateway::new(GatewaySettings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,7 +77,7 @@ impl Real {
         Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }
     }
 
-    async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
+    pub async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
         let repository = GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap();
         let request = DeployRequest { name: name(app), repository: Some(repository), branch: None, token: None };
         let started = self.lab.deploy(request).await.unwrap();
@@ -83,11 +89,11 @@ impl Real {
         assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
     }
 
-    fn visit(&self, app: &str) -> Visitor {
+    pub fn visit(&self, app: &str) -> Visitor {
         Visitor::new(app, self.gateway_port)
     }
 
-    async fn close(&self) {
+    pub async fn close(&self) {
         self.lab.shutdown().await;
         self.lab.stop_all().await.unwrap();
         self.supervisor.shutdown().await;
@@ -232,7 +238,8 @@ const BAD_REPOSITORIES: &[BadRepository] = &[
     (
         "bad-build",
         &[
-            ("pb_public/keep.txt", "x"),
+            ("pb_hooks/main.pb.js", "// none"),
+            ("lab.toml", "[frontend]\ndirectory = \".\"\nbuild = \"npm run build\"\noutput = \"dist\"\n"),
             ("package.json", r#"{"name": "x", "version": "1.0.0", "scripts": {"build": "echo boom; exit 3"}}"#),
             (
                 "package-lock.json",

@@ -10,19 +10,23 @@ use std::{
 use lab_core::testing::ports::{Lease, leased_ranges};
 use serde_json::Value;
 
-use crate::parts::{Repository, Visitor, end_processes, folder, pocketbase, processes, root};
+use crate::{
+    parts::{Repository, Visitor, end_processes, folder, pocketbase, processes, root},
+    stack::Stack,
+};
 
 /// The folder of the binaries, built by the first who asks.
-fn binaries() -> &'static Path {
+pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--locked", "-p", "lab-server", "-p", "lab-cli"])
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(root())
             .status()
             .unwrap();
         assert!(built.success(), "lab-server and lab do not build");
-        // this test program is in <target>/debug/deps
+        // this program is in <target>/<profile>/deps
         let program = std::env::current_exe().unwrap();
         program.ancestors().nth(2).unwrap().to_owned()
     })
@@ -30,7 +34,9 @@ fn binaries() -> &'static Path {
 
 /// A server and its data. Whatever it started ends with it.
 pub struct Server {
+    /// lab-server; on a production stack the init that keeps it running, with supervisord and Caddy.
     child: Option<Child>,
+    pub stack: Stack,
     pub public_port: u16,
     pub api_port: u16,
     ports: std::ops::RangeInclusive<u16>,
@@ -40,17 +46,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one.
+    /// Starts one of the embedded stack.
     pub fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_on(Stack::Embedded)
+    }
+
+    /// Starts one.
+    pub fn start_on(stack: Stack) -> Self {
+        Self::start_with(stack, &[])
     }
 
     /// Starts one with further settings.
-    pub fn start_with(env: &[(&str, &str)]) -> Self {
+    pub fn start_with(stack: Stack, env: &[(&str, &str)]) -> Self {
         let (ports, lease) = leased_ranges(4);
         let (first, last) = (*ports.start(), *ports.end());
         let mut server = Self {
             child: None,
+            stack,
             public_port: first,
             api_port: first + 1,
             ports: first + 2..=last,
@@ -79,18 +91,23 @@ impl Server {
             .env("LAB_POCKETBASE_SOURCE", format!("path:{}", pocketbase().display()))
             .env_remove("LAB_API_KEY")
             .env_remove("GITHUB_TOKEN")
+            .envs(self.stack.env())
             .envs(self.env.iter().cloned())
             .stdin(Stdio::null());
         command
     }
 
-    /// Starts the server and waits until it answers.
+    /// Starts the server, where nothing starts it again by itself, and waits until it answers.
     pub fn up(&mut self) {
-        assert!(self.child.is_none(), "it is up");
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log")).unwrap();
-        let child = self.command().stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        self.child = Some(child);
+        if self.child.is_none() {
+            let log =
+                std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("server.log")).unwrap();
+            let mut command = self.command();
+            if self.stack != Stack::Embedded {
+                command.arg("init");
+            }
+            self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        }
         let begun = Instant::now();
         while !self.lab(&["ls"]).status.success() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
@@ -99,19 +116,65 @@ impl Server {
         }
     }
 
-    /// Kills the server, and nothing else.
+    /// Kills lab-server, and nothing else.
     pub fn kill(&mut self) {
+        if self.stack == Stack::Embedded {
+            self.kill_init();
+        } else {
+            self.kill_program("lab-server");
+        }
+    }
+
+    /// Kills one of the programs that init keeps running, and waits until it is gone.
+    pub fn kill_program(&self, name: &str) {
+        let mut pid = None;
+        eventually(name, || {
+            pid = self.programs().into_iter().find(|(_, words)| words.contains(name)).map(|(pid, _)| pid);
+            pid.is_some()
+        });
+        let pid = pid.unwrap();
+        signal("KILL", pid);
+        eventually("its end", || !self.programs().iter().any(|(its, _)| *its == pid));
+    }
+
+    /// The children of init: their process ids and what they were started as.
+    pub fn programs(&self) -> Vec<(i32, String)> {
+        let init = i32::try_from(self.child.as_ref().unwrap().id()).unwrap();
+        let mut pids = lab_core::procfs::pids().unwrap();
+        pids.retain(|pid| lab_core::procfs::parent(*pid) == Some(init));
+        let words = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        pids.into_iter().map(|pid| (pid, words(pid).replace('\0', " "))).collect()
+    }
+
+    /// Asks the server to end, and waits.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        self.end_with("TERM")
+    }
+
+    /// Sends the signal to what was started, and waits for its end.
+    pub fn end_with(&mut self, name: &str) -> std::process::ExitStatus {
+        let mut child = self.child.take().unwrap();
+        signal(name, i32::try_from(child.id()).unwrap());
+        child.wait().unwrap()
+    }
+
+    /// Kills what was started, and nothing else.
+    pub fn kill_init(&mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// Asks the server to end, and waits.
-    pub fn terminate(&mut self) -> std::process::ExitStatus {
-        let mut child = self.child.take().unwrap();
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        child.wait().unwrap()
+    /// Every process that was started with this server's data directory as an argument or a variable.
+    pub fn holders(&self) -> Vec<i32> {
+        let place = self.data().display().to_string();
+        let mut pids = lab_core::procfs::pids().unwrap();
+        pids.retain(|pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            [words, environment].iter().any(|text| String::from_utf8_lossy(text).contains(&place))
+        });
+        pids
     }
 
     pub fn log(&self) -> String {
@@ -171,16 +234,26 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let programs = if self.stack == Stack::Embedded || self.child.is_none() { Vec::new() } else { self.programs() };
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        // a test that failed need not wait for a graceful end
+        for (pid, _) in programs {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
         }
         end_processes(&self.data());
     }
 }
 
+/// Sends a signal to a process that is there.
+pub fn signal(name: &str, pid: i32) {
+    assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
+}
+
 /// Waits for something that will come to be.
-pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{what} does not come to be");

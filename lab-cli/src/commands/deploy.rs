@@ -29,10 +29,11 @@ pub(crate) async fn rollback(
     client: &Client,
     name: &AppName,
     release: Option<ReleaseId>,
+    with_data: bool,
     detach: bool,
     output: &Output,
 ) -> Result<(), CliError> {
-    let body = json!({"release": release});
+    let body = json!({"release": release, "with_data": with_data});
     let view: AppView = client.post(&format!("/api/apps/{name}/rollback"), Some(&body)).await?;
     to_its_end(client, name, view, detach, output).await
 }

@@ -13,6 +13,7 @@ use crate::{
 
 mod machine;
 mod network;
+mod production;
 
 /// One check.
 #[derive(Debug, Serialize)]
@@ -87,6 +88,7 @@ pub(crate) async fn doctor(place: &Place, output: &Output) -> Result<(), CliErro
         }
     }
     if client.is_here {
+        checks.extend(production::checks(place).await);
         for (program, arguments, what) in machine::PROGRAMS {
             checks.push(Check::useful(program, machine::installed(program, arguments, what)));
         }

@@ -15,16 +15,23 @@ use crate::release::HealthCheck;
 
 mod candidate;
 mod choose;
+mod committed;
 mod embed;
 mod folders;
 mod frameworks;
 mod frontend;
+mod generation;
 mod go;
+mod manager;
 mod package;
 mod pocketbase;
+mod recipes;
+mod variables;
 mod version;
 
 use candidate::{Candidate, Rule};
+use folders::Folders;
+use recipes::{Named, Recipe};
 
 /// What the embedder says about detection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +61,29 @@ struct Scope<'a> {
     root: String,
     /// Whether a person named it.
     rooted: bool,
+    /// What says how the app is run elsewhere.
+    recipes: Vec<Recipe<'a>>,
+    /// The folders that recipes give to PocketBase.
+    named: Vec<Named>,
+}
+
+/// What is told about a plan while it is made.
+#[derive(Debug, Default)]
+struct Notes {
+    reasons: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    /// What was found or decided, and why.
+    fn say(&mut self, reason: String) {
+        self.reasons.push(reason);
+    }
+
+    /// What the owner should know.
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
 }
 
 /// Says how `tree` is built and run.
@@ -61,17 +91,34 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let base = base(tree, settings)?;
     let stated = Stated::find(tree, &base)?;
     let scope = scope(tree, settings, &stated, base)?;
-    let mut reasons = tree.remarks.clone();
+    let mut notes = Notes { reasons: tree.remarks.clone(), warnings: Vec::new() };
     if stated.found() {
-        reasons.push(format!("`{}` is there: what it states is not guessed", stated.path()));
+        notes.say(format!("`{}` is there: what it states is not guessed", stated.path()));
     }
-    let chosen = choose::choose(&scope, &mut reasons)?;
+    let chosen = choose::choose(&scope, &mut notes)?;
     let folders = folders::find(&scope, &chosen)?;
-    let frontend = frontend::find(&scope, &chosen, folders.public.as_deref(), &mut reasons)?;
-    let server = server(&scope, &chosen, &mut reasons)?;
+    let frontend::Served { built: frontend, committed } =
+        frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
+    let server = server(&scope, &chosen, &folders, &mut notes)?;
+    recipes::dockerfile::told(&scope.recipes, &mut notes);
+    committed::pointers(&scope, &folders, &mut notes)?;
+    committed::submodules(&scope, &mut notes);
+    let mut module = None;
+    let mut env_file = None;
+    match &server {
+        Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
+        Server::Go { .. } => {
+            module = Some(chosen.root.as_str());
+            env_file = go::wants_env_file(&scope, &chosen.root);
+        }
+    }
+    if let Some(file) = env_file {
+        notes.say(format!("`{file}` ends the program when there is no `.env` file: it gets one"));
+    }
+    let seed = committed::seed(&scope, &folders, module, &mut notes).map(PathBuf::from);
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
-    let public = folders.public.map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
+    let public = folders.public.or(committed).map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
     let default = HealthCheck::default();
@@ -81,10 +128,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         migrations: folders.migrations.map(PathBuf::from),
         public,
         frontend,
-        args: stated
-            .server()
-            .map(|server| server.args.iter().map(|arg| arg.as_str().to_owned()).collect())
-            .unwrap_or_default(),
+        args: args(&stated),
         health: HealthCheck {
             path: health.path.map_or(default.path, |path| path.as_str().to_owned()),
             timeout_secs: health.timeout.map_or(default.timeout_secs, |seconds| seconds.0),
@@ -94,7 +138,11 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .iter()
             .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
             .collect(),
-        reasons,
+        seed,
+        env_hints: variables::hints(&scope),
+        env_file: env_file.is_some(),
+        warnings: notes.warnings,
+        reasons: notes.reasons,
     })
 }
 
@@ -119,7 +167,8 @@ fn scope<'a>(
     base: String,
 ) -> Result<Scope<'a>, BuildError> {
     let rooted = settings.root.is_some() || stated.toml.root.is_some();
-    let mut scope = Scope { tree, settings, stated, root: base, rooted };
+    let recipes = Recipe::all(tree);
+    let mut scope = Scope { tree, settings, stated, root: base, rooted, recipes, named: Vec::new() };
     if let Some(root) = &stated.toml.root {
         scope.root = scope.stated_folder(root)?;
     }
@@ -127,6 +176,7 @@ fn scope<'a>(
     if let Resolved::Inside(root) = tree.resolve(&scope.root) {
         scope.root = root;
     }
+    scope.named = recipes::named(&scope);
     Ok(scope)
 }
 
@@ -144,11 +194,19 @@ impl Scope<'_> {
     }
 }
 
-fn server(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Result<Server, BuildError> {
+fn server(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) -> Result<Server, BuildError> {
     match chosen.kind {
-        ServerKind::Go => go::server(scope, &chosen.root, reasons),
-        ServerKind::PocketBase => Ok(Server::PocketBase { version: version::find(scope, &chosen.root, reasons) }),
+        ServerKind::Go => go::server(scope, &chosen.root, notes),
+        ServerKind::PocketBase => Ok(Server::PocketBase { version: version::find(scope, chosen, folders, notes) }),
     }
+}
+
+/// Arguments that `lab.toml` gives to the server.
+fn args(stated: &Stated) -> Vec<String> {
+    let given = stated.server().into_iter().flat_map(|server| server.args.iter().map(|arg| arg.as_str().to_owned()));
+    let hooks = stated.toml.hooks.as_ref().and_then(lab_toml::Section::on);
+    let pool = hooks.and_then(|hooks| hooks.pool).map(|pool| format!("--hooksPool={}", pool.0));
+    given.chain(pool).collect()
 }
 
 /// A path of the tree as a plan has it.

@@ -12,7 +12,7 @@ mod errors;
 mod values;
 mod write;
 
-pub use values::{EnvName, Flag, HealthPath, RepoPath, Seconds, Section, Tag, VersionNumber, Words};
+pub use values::{EnvName, Flag, HealthPath, PoolSize, RepoPath, Seconds, Section, Tag, VersionNumber, Words};
 
 /// The name of the file.
 pub const FILE: &str = "lab.toml";
@@ -38,7 +38,7 @@ pub struct LabToml {
     pub frontend: Option<Section<FrontendSection>>,
     /// The folder of hooks, or `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hooks: Option<Section<FolderSection>>,
+    pub hooks: Option<Section<HooksSection>>,
     /// The folder of migrations, or `false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Section<FolderSection>>,
@@ -108,9 +108,24 @@ pub struct FrontendSection {
     /// The folder with the result, else found after the build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Spanned<RepoPath>>,
+    /// Whether the app is deployed even when this build fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
-/// `[hooks]`, `[migrations]`, `[public]`
+/// `[hooks]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HooksSection {
+    /// The folder; else the detected one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Spanned<RepoPath>>,
+    /// How many JavaScript runtimes are kept ready (`--hooksPool`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolSize>,
+}
+
+/// `[migrations]`, `[public]`
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FolderSection {

@@ -1,6 +1,6 @@
 //! What a build will do, and why: plain data that can be shown without being run.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,19 @@ pub struct BuildPlan {
     /// Names of variables the app cannot do without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required_env: Vec<String>,
+    /// A committed `pb_data` with a `data.db`. It is used only when the owner asks for it and the app has no data yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<PathBuf>,
+    /// Names of variables that `.env.example` and the like mention: a hint, nothing is missed without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_hints: Vec<String>,
+    /// Whether the app's program ends when its working directory holds no `.env` file.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub env_file: bool,
+    /// What the owner should know: a frontend that is not run, a Dockerfile that does more than was used …: one sentence
+    /// each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What was found, what was chosen and why: one sentence each.
     pub reasons: Vec<String>,
 }
@@ -59,6 +72,12 @@ pub enum Server {
         /// The PocketBase version that `go.mod` requires, when it says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pocketbase: Option<String>,
+        /// Whether a dependency needs a C compiler.
+        #[serde(default, skip_serializing_if = "is_false")]
+        cgo: bool,
+        /// The Go version that the `toolchain` or else the `go` directive asks for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        go: Option<String>,
     },
 }
 
@@ -73,4 +92,32 @@ pub struct Frontend {
     /// after the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
+    /// The Node version it asks for, as the text of a semver range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The package manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Tool>,
+    /// Variables of the build that are set to something harmless, so that it succeeds without the owner's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Whether the app runs without it: a build that fails is then told as a warning, and what is committed in its output
+    /// folder, if anything, is served instead.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+}
+
+/// A tool that a build asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `npm`, `pnpm`, `yarn`, `bun`
+    pub name: String,
+    /// Its version, or the start of one, when something says so: `9.1.0`, `1`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

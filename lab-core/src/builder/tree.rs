@@ -6,9 +6,40 @@
 use std::{collections::BTreeMap, ops::Bound};
 
 pub mod paths;
+mod program;
 mod read;
+mod relevant;
 
-pub use read::{Limits, relevant};
+pub use read::Limits;
+pub use relevant::{is_migration, relevant};
+
+/// What a file is by its first bytes, where that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Magic {
+    /// A program for Linux, with the number of its processor (`e_machine`).
+    Elf(u16),
+    /// A program for macOS.
+    MachO,
+    /// A program for Windows.
+    Pe,
+    /// A pointer to content that Git LFS keeps elsewhere.
+    LfsPointer,
+}
+
+impl Magic {
+    /// Looks at the first bytes of a file.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x7f, b'E', b'L', b'F', ..] if bytes.len() >= 20 => {
+                Some(Self::Elf(u16::from_le_bytes([bytes[18], bytes[19]])))
+            }
+            [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => Some(Self::MachO),
+            [b'M', b'Z', ..] => Some(Self::Pe),
+            _ if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => Some(Self::LfsPointer),
+            _ => None,
+        }
+    }
+}
 
 /// What a path of a tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +76,8 @@ pub enum Resolved {
 pub struct Tree {
     entries: BTreeMap<String, Kind>,
     texts: BTreeMap<String, String>,
+    magic: BTreeMap<String, Magic>,
+    programs: BTreeMap<String, String>,
     /// What was left out, one sentence each.
     pub remarks: Vec<String>,
 }
@@ -70,11 +103,76 @@ impl Tree {
     /// Adds a file with its content.
     pub fn insert_file(&mut self, path: &str, content: &str) {
         self.insert(path, Kind::File { size: content.len() as u64 });
-        self.texts.insert(path.to_owned(), content.to_owned());
+        if self.kind(path).is_none() {
+            return;
+        }
+        self.remember(path, content.as_bytes());
+        self.texts.insert(path.to_owned(), content.replace("\r\n", "\n"));
+    }
+
+    fn remember(&mut self, path: &str, first: &[u8]) {
+        if let Some(magic) = Magic::of(first) {
+            self.magic.insert(path.to_owned(), magic);
+        }
+    }
+
+    /// What the file at `path` is by its first bytes, where that matters.
+    pub fn magic(&self, path: &str) -> Option<Magic> {
+        self.magic.get(path).copied()
+    }
+
+    /// Every file that is something by its first bytes.
+    pub fn magics(&self) -> impl Iterator<Item = (&str, Magic)> {
+        self.magic.iter().map(|(path, magic)| (path.as_str(), *magic))
+    }
+
+    /// The committed PocketBase programs that say their version, and it.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.programs.iter().map(|(path, version)| (path.as_str(), version.as_str()))
+    }
+
+    /// The version of the PocketBase program at `path`, when it says so.
+    pub fn program_version(&self, path: &str) -> Option<&str> {
+        self.programs.get(path).map(String::as_str)
+    }
+
+    /// Every file whose content was read, in order.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// Every file below `folder` whose content was read, in order.
+    pub fn texts_below(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> + use<'_> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        self.texts
+            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .take_while(move |(path, _)| path.starts_with(&prefix))
+    }
+
+    /// What is in `folder` itself, in order. What is deeper is jumped over, however much it is.
+    pub fn children(&self, folder: &str) -> impl Iterator<Item = (&str, &Kind)> + use<'_> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut from = Bound::Included(prefix.clone());
+        std::iter::from_fn(move || {
+            loop {
+                let start = from.as_ref().map(String::as_str);
+                let (path, kind) = self.entries.range::<str, _>((start, Bound::Unbounded)).next()?;
+                match path.strip_prefix(&prefix)?.split_once('/') {
+                    None => {
+                        from = Bound::Excluded(path.clone());
+                        return Some((path.as_str(), kind));
+                    }
+                    // `0` is the character after `/`
+                    Some((name, _)) => from = Bound::Included(format!("{prefix}{name}0")),
+                }
+            }
+        })
     }
 
     fn insert(&mut self, path: &str, kind: Kind) {
-        if path.is_empty() {
+        // no folder has such names: a tree of them would mislead
+        if path.split('/').any(|name| matches!(name, "" | "." | "..")) {
             return;
         }
         let mut folder = path;
@@ -154,6 +252,18 @@ impl Tree {
         self.below(&folder).any(|(path, kind)| !matches!(kind, Kind::Folder | Kind::Other) && wanted(paths::name(path)))
     }
 
+    /// As [`Self::folders`], with links that lead to folders; what is behind a link is not entered.
+    pub fn folders_and_links(&self, below: &str, depth: usize) -> Vec<String> {
+        let is_one = |path: &str, kind: &Kind| match kind {
+            Kind::Folder => true,
+            Kind::Link { .. } => self.is_folder(path),
+            Kind::File { .. } | Kind::Other => false,
+        };
+        let inside = self.below(below).filter(|(path, _)| paths::depth_below(path, below) <= depth);
+        let inside = inside.filter(|(path, kind)| is_one(path, kind)).map(|(path, _)| path.to_owned());
+        std::iter::once(below.to_owned()).chain(inside).collect()
+    }
+
     /// The tree itself and its folders, as deep as `depth` names, without links.
     pub fn folders(&self, below: &str, depth: usize) -> Vec<String> {
         std::iter::once(below.to_owned())
@@ -194,6 +304,8 @@ mod tests {
     fn what_is_below_a_folder_is_not_what_only_starts_like_it() {
         let tree = Tree::of(&[("a/x", ""), ("a-b/y", ""), ("a/b/z", ""), ("aa", "")]);
         assert_eq!(tree.below("a").map(|(path, _)| path).collect::<Vec<_>>(), ["a/b", "a/b/z", "a/x"]);
+        assert_eq!(tree.children("").map(|(path, _)| path).collect::<Vec<_>>(), ["a", "a-b", "aa"]);
+        assert_eq!(tree.children("a").map(|(path, _)| path).collect::<Vec<_>>(), ["a/b", "a/x"]);
         assert_eq!(tree.folders("", 1), ["", "a", "a-b"]);
         assert_eq!(tree.folders("a", 1), ["a", "a/b"]);
     }

@@ -73,7 +73,7 @@ pub fn copy(from: &Path, to: &Path, limits: CopyLimits, cancel: &CancellationTok
 /// One thing below the folder that is copied.
 #[derive(Debug)]
 struct Entry {
-    entry: DirEntry,
+    found: DirEntry,
     top: PathBuf,
     kind: Kind,
 }
@@ -88,13 +88,13 @@ enum Kind {
 
 impl Entry {
     fn relative(&self) -> &Path {
-        self.entry.path().strip_prefix(&self.top).unwrap_or(Path::new(""))
+        self.found.path().strip_prefix(&self.top).unwrap_or(Path::new(""))
     }
 
     fn len(&self) -> u64 {
         match self.kind {
             Kind::File { bytes } => bytes,
-            Kind::Database => self.entry.metadata().map_or(0, |metadata| metadata.len()),
+            Kind::Database => self.found.metadata().map_or(0, |metadata| metadata.len()),
             Kind::Folder | Kind::Other => 0,
         }
     }
@@ -115,7 +115,7 @@ fn list(from: &Path) -> Result<Vec<Entry>, DataError> {
         };
         match kind(&entry) {
             Ok(None) => {}
-            Ok(Some(kind)) => entries.push(Entry { entry, top: from.to_owned(), kind }),
+            Ok(Some(kind)) => entries.push(Entry { found: entry, top: from.to_owned(), kind }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(file("read", entry.path())(source)),
         }
@@ -164,7 +164,7 @@ fn is_upload(relative: &Path) -> bool {
 }
 
 fn copy_entry(entry: &Entry, to: &Path, cancel: &CancellationToken, copied: &mut Copied) -> Result<(), DataError> {
-    let (relative, from) = (entry.relative(), entry.entry.path());
+    let (relative, from) = (entry.relative(), entry.found.path());
     let target = to.join(relative);
     match entry.kind {
         Kind::Folder => durable::create_private_dir(&target).map_err(file("create", &target))?,

@@ -89,7 +89,7 @@ pub fn check(folder: &Path) -> Result<Vec<String>, DataError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         match lines {
             Ok(lines) => {
-                wrong.extend(lines.into_iter().filter(|line| line != "ok").map(|line| format!("{name}: {line}")))
+                wrong.extend(lines.into_iter().filter(|line| line != "ok").map(|line| format!("{name}: {line}")));
             }
             Err(DataError::Database { source, .. }) => wrong.push(format!("{name}: {source}")),
             Err(other) => return Err(other),

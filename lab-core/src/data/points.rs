@@ -82,7 +82,7 @@ pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<DataPoint>, Error> {
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut points = ids.filter_map(|id| read(dirs, id).transpose()).collect::<Result<Vec<_>, _>>()?;
-    points.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+    points.sort_unstable_by_key(|point| std::cmp::Reverse(point.id));
     Ok(points)
 }
 
@@ -99,6 +99,11 @@ pub(crate) fn read(dirs: &AppDirs, id: DataPointId) -> Result<Option<DataPoint>,
 /// What of the app's data is not in a data point, by collection. Blocks.
 pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Collection>, Error> {
     Ok(super::newer(&dirs.data(), &dirs.point(id).join(DATA))?)
+}
+
+/// A data point as one file. Blocks.
+pub(crate) fn export(dirs: &AppDirs, id: DataPointId, work: &Path) -> Result<fs::File, Error> {
+    Ok(super::zip(&dirs.point(id).join(DATA), work)?)
 }
 
 /// Takes a data point of the app's data. Blocks.

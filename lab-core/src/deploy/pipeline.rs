@@ -256,6 +256,10 @@ impl Run {
         // first the route, so that a refusing router fails the deployment while the old release is still the record's
         self.lab.apply_routes_as_if(&self.app, &deployed).await?;
         let app = self.lab.modify(&self.app, &deployed).await?;
+        // another app's change may have made the routes of the records as they were in between
+        if let Err(error) = self.lab.apply_routes().await {
+            self.lab.warn(&self.app, format!("the routes could not be applied: {}", error.report()));
+        }
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
         self.lab.prune_points(&self.app).await;
         let (dirs, serving, keep) = (self.dirs.clone(), self.release, self.lab.settings().kept_releases);

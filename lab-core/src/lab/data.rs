@@ -48,6 +48,19 @@ impl Lab {
         blocking(move || points::newer(&dirs, id)).await
     }
 
+    /// A data point as one zip archive, in the form of `PocketBase`'s own backups.
+    pub async fn export_point(&self, app: &AppName, id: DataPointId) -> Result<std::fs::File, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move {
+            // nothing deletes it meanwhile
+            let _activity = lab.begin(&name, Doing::Copying)?;
+            lab.point(&name, id).await?;
+            let (dirs, work) = (lab.dirs(&name), lab.settings().data.work_root());
+            blocking(move || points::export(&dirs, id, &work)).await
+        })
+        .await
+    }
+
     /// Looks whether every database of a data point is whole (`PRAGMA integrity_check`), and keeps what was found.
     pub async fn verify_point(&self, app: &AppName, id: DataPointId) -> Result<DataPoint, Error> {
         let (lab, name) = (self.clone(), app.clone());

@@ -32,6 +32,7 @@ mod tunnel;
 mod upstream;
 mod workers;
 
+pub(in crate::router) use answer::unreachable_page;
 pub use listen::{Drained, Listener};
 pub use peers::{InvalidIpRange, IpRange};
 pub use settings::{GatewaySettings, Limits, Scheme, Timeouts};

@@ -11,7 +11,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,22 +20,19 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError};
-use crate::{app::AppName, blocking::blocking, durable};
+use super::{
+    EVENT_BACKLOG, LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError, failed,
+    output::{Output, OutputSettings, Outputs},
+};
+use crate::{app::AppName, durable};
 
 mod actor;
 mod backoff;
-mod lines;
-mod log;
 mod process;
 mod record;
-mod spool;
 
 use actor::{Actor, Command};
-pub(crate) use lines::clean;
-use log::AppLog;
 use record::Record;
-use spool::Spools;
 
 /// Where a [`NativeSupervisor`] keeps what it knows, and how much of the logs.
 #[derive(Debug, Clone)]
@@ -57,8 +54,6 @@ impl NativeSettings {
     }
 }
 
-/// How many changes a slow receiver of events may be behind before it misses some.
-const EVENT_BACKLOG: usize = 1024;
 /// How many commands to one app may wait.
 const COMMAND_BACKLOG: usize = 16;
 
@@ -68,7 +63,7 @@ pub struct NativeSupervisor {
     shared: Arc<Shared>,
     /// The apps' handles. Guards the map only; never held across an await.
     apps: Mutex<HashMap<AppName, Handle>>,
-    spools: Spools,
+    outputs: Outputs,
     tasks: TaskTracker,
 }
 
@@ -84,23 +79,26 @@ struct Shared {
 struct Handle {
     commands: mpsc::Sender<Command>,
     state: watch::Receiver<ProcessState>,
-    log: Arc<AppLog>,
+    output: Output,
 }
 
 impl NativeSupervisor {
     /// Opens the supervisor and adopts the processes of an earlier one that still run. One process at a time may do so
     /// (the lab's lock sees to it). Needs a running tokio runtime; blocks briefly.
     pub fn open(settings: NativeSettings) -> io::Result<Self> {
-        let spool_dir = settings.run_dir.join("spool");
-        for folder in [&settings.run_dir, &settings.log_dir, &spool_dir] {
-            durable::create_private_dir(folder)?;
-        }
+        durable::create_private_dir(&settings.run_dir)?;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let spools = Spools::open(spool_dir, &tasks, stopping.clone());
+        let outputs = OutputSettings {
+            spool_dir: settings.run_dir.join("spool"),
+            log_dir: settings.log_dir.clone(),
+            max_log_bytes: settings.max_log_bytes,
+            kept_logs: settings.kept_logs,
+        };
+        let outputs = Outputs::open(outputs, &tasks, &stopping)?;
         let records = Record::read_all(&settings.run_dir)?;
         let shared = Arc::new(Shared { settings, events: broadcast::Sender::new(EVENT_BACKLOG), stopping });
-        let supervisor = Self { shared, apps: Mutex::default(), spools, tasks };
+        let supervisor = Self { shared, apps: Mutex::default(), outputs, tasks };
         let boot = process::boot_id()?;
         // looked through once for all records that a crash left without a process
         let mut marked = None;
@@ -124,14 +122,11 @@ impl NativeSupervisor {
         record: Option<Record>,
         adopted: Option<process::Process>,
     ) -> io::Result<Handle> {
-        let settings = &self.shared.settings;
-        let log = Arc::new(AppLog::open(&settings.log_dir, app, settings.max_log_bytes, settings.kept_logs)?);
-        let spool = self.spools.add(app, log.clone(), &self.tasks, &self.shared.stopping)?;
+        let output = self.outputs.add(app, &self.tasks, &self.shared.stopping)?;
         let (commands, receiver) = mpsc::channel(COMMAND_BACKLOG);
-        let (actor, state) =
-            Actor::new(app.clone(), self.shared.clone(), receiver, log.clone(), spool, record, adopted);
+        let (actor, state) = Actor::new(app.clone(), self.shared.clone(), receiver, output.clone(), record, adopted);
         self.tasks.spawn(actor.run());
-        Ok(Handle { commands, state, log })
+        Ok(Handle { commands, state, output })
     }
 
     fn apps(&self) -> MutexGuard<'_, HashMap<AppName, Handle>> {
@@ -165,14 +160,6 @@ impl Drop for NativeSupervisor {
     fn drop(&mut self) {
         self.shared.stopping.cancel();
     }
-}
-
-fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    action: &'static str,
-    app: &AppName,
-) -> impl FnOnce(E) -> SupervisorError {
-    let app = app.clone();
-    move |source| SupervisorError::Failed { action, app, source: source.into() }
 }
 
 async fn ask<T>(
@@ -226,21 +213,17 @@ impl ProcessSupervisor for NativeSupervisor {
 
     async fn logs(&self, app: &AppName, lines: usize) -> Result<Vec<LogLine>, SupervisorError> {
         let handle = self.handle(app).ok_or_else(|| SupervisorError::Unknown(app.clone()))?;
-        blocking(move || handle.log.tail(lines)).await.map_err(failed("read the log of", app))
+        handle.output.logs(app, lines).await
     }
 
     async fn follow(&self, app: &AppName, lines: usize) -> Result<BoxStream<'static, LogLine>, SupervisorError> {
         let handle = self.handle(app).ok_or_else(|| SupervisorError::Unknown(app.clone()))?;
-        blocking(move || handle.log.follow(lines)).await.map_err(failed("read the log of", app))
+        handle.output.follow(app, lines).await
     }
 
     fn events(&self) -> broadcast::Receiver<ProcessEvent> {
         self.shared.events.subscribe()
     }
-}
-
-fn file(folder: &Path, app: &AppName, extension: &str) -> PathBuf {
-    folder.join(format!("{app}.{extension}"))
 }
 
 #[cfg(all(test, feature = "testing"))]

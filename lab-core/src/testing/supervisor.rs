@@ -51,10 +51,10 @@ pub mod scripts {
         "trap '' TERM; sleep 1000 & echo $! >> pids; setsid sleep 1000 & echo $! >> pids; while :; do sleep 1; done";
     /// Fails if another one of it runs, which it tells by a folder.
     pub const ALONE: &str =
-        "mkdir alone || { echo NOT ALONE; exit 9; }; trap 'rmdir alone; exit 0' TERM; sleep 1000 & wait";
+        "trap 'rmdir alone; exit 0' TERM; mkdir alone || { echo NOT ALONE; exit 9; }; while :; do sleep 0.10; done";
     /// The same, as another program.
     pub const ALONE_TOO: &str =
-        "mkdir alone || { echo NOT ALONE; exit 9; }; trap 'rmdir alone; exit 0' TERM; sleep 1001 & wait";
+        "trap 'rmdir alone; exit 0' TERM; mkdir alone || { echo NOT ALONE; exit 9; }; while :; do sleep 0.11; done";
     /// Prints what PocketBase prints on its first start, and stays.
     pub const FIRST_START: &str = "echo one; echo 'http://127.0.0.1:1/_/#/pbinstall/eyJ0b2tlbg.e30.c2ln'; \
         printf 'two\\033[31m red\\033[0m\\n'; exec sleep 1000";

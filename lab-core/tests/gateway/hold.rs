@@ -44,8 +44,8 @@ async fn no_request_fails_or_doubles_while_an_app_is_exchanged_again_and_again()
                 while !over.load(Ordering::Relaxed) {
                     let text = format!("{n}-{}", sent.fetch_add(1, Ordering::Relaxed));
                     let response = visitor.send(post(&text)).await.unwrap();
-                    assert_eq!(response.status(), StatusCode::OK);
-                    assert_eq!(read_all(response).await.unwrap(), text);
+                    let status = response.status();
+                    assert_eq!((status, read_all(response).await.unwrap()), (StatusCode::OK, text));
                 }
             })
         })

@@ -1,13 +1,13 @@
 //! What handlers take out of a request. Whatever does not fit is a [`Problem`] before a handler runs.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
-use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, Lab, ReleaseId, Secret, router::Hostname};
+use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, router::Hostname};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -22,8 +22,8 @@ const MAX_LINES: usize = 10_000;
 /// An app's name from the path.
 pub(super) struct Named(pub(super) AppName);
 
-/// An app's name and a deployment's id from the path.
-pub(super) struct Chosen(pub(super) AppName, pub(super) DeploymentId);
+/// An app's name and an id from the path.
+pub(super) struct Chosen<I = DeploymentId>(pub(super) AppName, pub(super) I);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
     type Rejection = Problem;
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Chosen {
+impl<S: Send + Sync, I: FromStr<Err = InvalidId>> FromRequestParts<S> for Chosen<I> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {

@@ -2,24 +2,45 @@
 
 use std::ffi::OsString;
 
+use lab_core::supervisor::supervisord::SupervisordSettings;
+
 use super::{Init, InitError, Program, system};
 use crate::config::Config;
 
 /// Variables through which Caddy reaches a certificate authority.
 const NETWORK: [&str; 5] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 
-/// Writes the configurations and says what to start.
+/// Says what to start. Blocks.
 pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, InitError> {
+    let data = config.data();
     let path = ("PATH".into(), OsString::from(&config.path));
     let lang = ("LANG".into(), "C.UTF-8".into());
-    let supervisord =
-        Program::new("supervisord", config.production.supervisord.clone(), vec![], vec![path.clone(), lang.clone()]);
+    lab_core::durable::create_private_dir(data.path())
+        .map_err(|source| InitError::Write { path: data.path().to_owned(), source })?;
+
+    let settings = SupervisordSettings::new(data.supervisor(), data.logs());
+    let args = vec!["-c".into(), settings.config_file().into()];
+    let program = config.production.supervisord.clone();
+    let supervisord = Program::new("supervisord", program, args, vec![path.clone(), lang.clone()], move || {
+        settings.prepare().map_err(Into::into)
+    });
+
+    let settings = config.caddy();
+    let args = ["run", "--config"].map(OsString::from).into_iter().chain([settings.config_file().into()]).collect();
     let mut env = vec![path, lang];
-    env.extend(NETWORK.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))));
-    let caddy = Program::new("caddy", config.production.caddy.clone(), vec![], env);
+    // where it keeps what it is not told to keep elsewhere
+    env.extend(
+        ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"].map(|name| (name.into(), data.caddy().join("home").into())),
+    );
+    let given = config.environment.iter();
+    env.extend(given.filter(|(name, _)| NETWORK.iter().any(|known| name == known)).cloned());
+    let caddy = Program::new("caddy", config.production.caddy.clone(), args, env, move || {
+        settings.prepare().map_err(Into::into)
+    });
+
     let itself = std::env::current_exe().map_err(system("find lab-server's own program"))?;
-    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().filter(|(name, _)| name != "LAB_STACK").collect();
+    let mut env: Vec<_> = config.environment.iter().filter(|(name, _)| name != "LAB_STACK").cloned().collect();
     env.push(("LAB_STACK".into(), "production".into()));
-    let server = Program::new("lab-server", itself, words, env);
+    let server = Program::new("lab-server", itself, words, env, || Ok(()));
     Ok(Init { supervisord, caddy, server, is_ending: false })
 }

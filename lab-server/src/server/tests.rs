@@ -35,7 +35,7 @@ async fn start(further: &[&str]) -> Running {
     let data = tempfile::tempdir().expect("a folder");
     let (config, lease) = config(data.path(), further);
     let server = Server::bind(config).await.expect("a server");
-    let (api, public) = (server.api_address().expect("an address"), server.public_address().expect("an address"));
+    let (api, public) = (server.api_address().expect("an address"), server.public_address());
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop.clone()));
     Running { api, public, data, stop, serving, _lease: lease }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Scope, paths};
+use super::{Scope, folders::Folders, paths};
 use crate::builder::lab_toml::ServerKind;
 
 /// Finds one kind of app.
@@ -24,6 +24,8 @@ pub(super) struct Candidate {
     pub root: String,
     /// Higher is better.
     pub rank: Rank,
+    /// PocketBase's folders that it was recognised by.
+    pub folders: Folders,
     /// Why it is one.
     pub reason: String,
 }
@@ -34,10 +36,16 @@ pub(super) struct Candidate {
 pub(super) struct Rank {
     /// It is not in a folder such as `examples`.
     pub genuine: bool,
+    /// There is something to run or to serve: a Go module has a main package.
+    pub runs: bool,
     /// A Go module that requires PocketBase says more than a folder's name.
     pub go: bool,
-    /// It has code or a schema, not only files to serve.
-    pub code: bool,
+    /// It has hooks, a schema, or both, not only files to serve.
+    pub code: u8,
+    /// A file at the root says how PocketBase is run with its folders.
+    pub pointed: bool,
+    /// It is recognised by its content, not only by what fetches or accompanies PocketBase.
+    pub content: bool,
     /// The nearer to the root the better.
     pub near: Reverse<usize>,
     /// Its folder has a name that backends have.
@@ -98,14 +106,17 @@ pub(super) fn is_backend_name(path: &str) -> bool {
 
 impl Candidate {
     /// A candidate in `root`, ranked by where it is.
-    pub(super) fn new(scope: &Scope<'_>, kind: ServerKind, root: String, code: bool, reason: String) -> Self {
+    pub(super) fn new(scope: &Scope<'_>, kind: ServerKind, root: String, code: u8, reason: String) -> Self {
         let rank = Rank {
             genuine: decoy(&root, &scope.root).is_none(),
+            runs: true,
             go: kind == ServerKind::Go,
             code,
+            pointed: false,
+            content: true,
             near: Reverse(paths::depth_below(&root, &scope.root)),
             named: is_backend_name(&root),
         };
-        Self { kind, root, rank, reason }
+        Self { kind, root, rank, folders: Folders::default(), reason }
     }
 }

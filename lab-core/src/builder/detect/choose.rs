@@ -1,15 +1,15 @@
 //! Chooses the app among the candidates, or asks.
 
-use super::{BuildError, Candidate, RULES, Scope, candidate, candidate::Rule, paths};
+use super::{BuildError, Candidate, Folders, Notes, RULES, Scope, candidate, candidate::Rule, paths, recipes::Role};
 use crate::builder::lab_toml::{Section, ServerKind};
 
 /// The app's folder and kind.
-pub(super) fn choose(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+pub(super) fn choose(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
     let chosen = match stated(scope)? {
         Some(stated) => stated,
-        None => ranked(scope, reasons)?,
+        None => ranked(scope, notes)?,
     };
-    reasons.push(chosen.reason.clone());
+    notes.say(chosen.reason.clone());
     Ok(chosen)
 }
 
@@ -28,7 +28,7 @@ fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
             return Err(scope.stated.wrong(module, &format!("`{}` holds no `go.mod`", paths::shown(&folder))));
         }
         let reason = format!("`{file}` names the Go module `{}`", paths::shown(&folder));
-        return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, true, reason)));
+        return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, 2, reason)));
     }
     let folders_stated = folders_stated(scope);
     if kind == Some(ServerKind::PocketBase) && (folders_stated || candidates(scope).next().is_none()) {
@@ -40,12 +40,12 @@ fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
 /// Whether `lab.toml` says of any of PocketBase's folders where it is.
 fn folders_stated(scope: &Scope<'_>) -> bool {
     let toml = &scope.stated.toml;
-    [&toml.hooks, &toml.migrations, &toml.public].into_iter().any(|folder| folder.as_ref().is_some())
+    toml.hooks.is_some() || toml.migrations.is_some() || toml.public.is_some()
 }
 
 fn official(scope: &Scope<'_>) -> Candidate {
     let reason = format!("`{}` says that it runs on the official PocketBase", scope.stated.path());
-    Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), true, reason)
+    Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), 2, reason)
 }
 
 fn rules(scope: &Scope<'_>) -> impl Iterator<Item = &'static Rule> + use<> {
@@ -57,13 +57,13 @@ fn candidates(scope: &Scope<'_>) -> impl Iterator<Item = Candidate> {
     rules(scope).flat_map(|rule| (rule.find)(scope))
 }
 
-fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, BuildError> {
+fn ranked(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
     let mut found: Vec<Candidate> = candidates(scope).collect();
     found.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.root.cmp(&b.root)));
     let Some(best) = found.first().cloned() else {
         let toml = &scope.stated.toml;
-        let named = [&toml.hooks, &toml.migrations, &toml.public];
-        if named.into_iter().any(|folder| matches!(folder, Some(Section::On(_)))) {
+        let hooks = matches!(toml.hooks, Some(Section::On(_)));
+        if hooks || [&toml.migrations, &toml.public].into_iter().any(|folder| matches!(folder, Some(Section::On(_)))) {
             return Ok(official(scope));
         }
         return Err(not_recognised(scope));
@@ -72,9 +72,42 @@ fn ranked(scope: &Scope<'_>, reasons: &mut Vec<String>) -> Result<Candidate, Bui
     if equal.len() > 1 {
         return Err(ambiguous(&equal));
     }
-    reasons
-        .extend(found.iter().filter(|other| other.root != best.root).take(10).map(|other| passed_over(scope, other)));
+    let mut best = best;
+    let added = complete(scope, &mut best, &found);
+    for other in found.iter().filter(|other| other.root != best.root).take(10) {
+        if added.as_ref() == Some(&other.root) {
+            notes.say(format!("{} too: the app has no folder of that kind elsewhere", other.reason));
+        } else {
+            notes.say(passed_over(scope, other));
+        }
+    }
     Ok(best)
+}
+
+/// An app's folders are not always together: what only one other place has is part of it.
+fn complete(scope: &Scope<'_>, best: &mut Candidate, found: &[Candidate]) -> Option<String> {
+    // a Go program's own are found beside it
+    if best.kind == ServerKind::Go && found.iter().any(|it| it.root == scope.root && it.kind != ServerKind::Go) {
+        return None;
+    }
+    let mut others = found.iter().filter(|other| {
+        other.kind == ServerKind::PocketBase && other.rank.genuine && other.rank.content && other.root != best.root
+    });
+    let (other, None) = (others.next()?, others.next()) else { return None };
+    let lacks = |one: &Folders, other: &Folders| {
+        (one.hooks.is_none() || other.hooks.is_none())
+            && (one.migrations.is_none() || other.migrations.is_none())
+            && (one.public.is_none() || other.public.is_none())
+    };
+    if !lacks(&best.folders, &other.folders) {
+        return None;
+    }
+    for role in [Role::Hooks, Role::Migrations, Role::Public] {
+        let mut folders = other.folders.clone();
+        let slot = best.folders.slot(role);
+        *slot = slot.take().or_else(|| folders.slot(role).take());
+    }
+    Some(other.root.clone())
 }
 
 fn passed_over(scope: &Scope<'_>, other: &Candidate) -> String {
@@ -100,9 +133,9 @@ fn ambiguous(roots: &[&str]) -> BuildError {
 }
 
 fn not_recognised(scope: &Scope<'_>) -> BuildError {
-    let place = if scope.root.is_empty() { "at the root or".to_owned() } else { format!("in `{}` or", scope.root) };
+    let place = if scope.root.is_empty() { "anywhere".to_owned() } else { format!("anywhere in `{}`", scope.root) };
     let looked_for = rules(scope)
-        .map(|rule| format!("{} ({place} up to {} folders down)", rule.looked_for, candidate::DEPTH))
+        .map(|rule| format!("{} ({place})", rule.looked_for))
         .chain([format!("`{}` that states it", scope.stated.path())])
         .collect();
     BuildError::NotRecognised { looked_for }

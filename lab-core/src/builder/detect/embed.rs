@@ -1,49 +1,94 @@
 //! Folders that a Go program embeds and that its frontend's build makes.
 
-use super::{Candidate, Scope, candidate::DEPTH, go, paths};
-use crate::builder::lab_toml::ServerKind;
+use super::{Candidate, Scope, go, paths};
+use crate::builder::{lab_toml::ServerKind, tree::Kind};
 
-/// A folder that is embedded and not committed.
-#[derive(Debug, Clone)]
-pub(super) struct Embed {
-    /// The folder.
-    pub target: String,
-    /// The nearest package above it, inside the Go module.
-    pub package: Option<String>,
+/// So deep below the module `//go:embed` lines are looked for.
+const DEPTH: usize = 6;
+
+/// What is committed of a folder that is embedded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Committed {
+    /// Nothing: the program cannot be compiled before it is there.
+    Missing,
+    /// Something without a page, such as a `.gitkeep`.
+    Empty,
+    /// All of it.
+    Whole,
 }
 
-/// Reads the `//go:embed` lines near the module's root.
+/// A path that is embedded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Embed {
+    /// The path.
+    pub target: String,
+    /// What of it is there.
+    pub committed: Committed,
+    /// The Go file that says so.
+    pub file: String,
+}
+
+impl Embed {
+    /// Whether a build has to make it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.committed != Committed::Whole
+    }
+
+    /// Whether it may be what a frontend's build makes, rather than a single file.
+    pub(super) fn is_folder(&self) -> bool {
+        !paths::name(&self.target).contains('.')
+    }
+}
+
+/// Reads the `//go:embed` lines of a Go program.
 pub(super) fn embeds(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Embed> {
     if chosen.kind != ServerKind::Go {
         return Vec::new();
     }
-    let mut all = Vec::new();
-    for folder in scope.tree.folders(&chosen.root, DEPTH + 1) {
-        for (_, text) in go::go_files(scope, &folder) {
+    let mut all: Vec<Embed> = Vec::new();
+    for folder in scope.tree.folders(&chosen.root, DEPTH) {
+        for (file, text) in go::go_files(scope, &folder) {
             let patterns =
                 text.lines().filter_map(|line| line.strip_prefix("//go:embed ")).flat_map(str::split_whitespace);
-            let targets = patterns.filter_map(|pattern| target(&folder, pattern));
-            all.extend(targets.filter(|target| scope.tree.kind(target).is_none()));
+            for target in patterns.filter_map(|pattern| target(&folder, pattern)) {
+                let committed = committed(scope, &target);
+                if all.iter().all(|known| known.target != target) {
+                    all.push(Embed { target, committed, file: file.to_owned() });
+                }
+            }
         }
     }
-    all.into_iter().map(|target| Embed { package: package(scope, chosen, &target), target }).collect()
+    all.sort_by(|a, b| (a.committed, &a.target).cmp(&(b.committed, &b.target)));
+    all
 }
 
-/// The folder that a pattern names, unless only an evaluation could tell.
+fn committed(scope: &Scope<'_>, target: &str) -> Committed {
+    if scope.tree.is_file(target) {
+        return Committed::Whole;
+    }
+    // Go takes no folder without files, and leaves out hidden ones
+    if !scope.tree.holds(target, |_| true) {
+        return Committed::Missing;
+    }
+    let placeholder = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with('.') || name.starts_with("placeholder") || name.starts_with("readme")
+    };
+    if !scope.tree.holds(target, |name| !placeholder(name)) {
+        return Committed::Empty;
+    }
+    // a page of a few words only keeps the place
+    let page = scope.tree.kind(&paths::join(target, "index.html"));
+    let alone = scope.tree.below(target).filter(|(_, kind)| matches!(kind, Kind::File { .. })).count() == 1;
+    match page {
+        Some(Kind::File { size }) if alone && *size < 200 => Committed::Empty,
+        _ => Committed::Whole,
+    }
+}
+
+/// The path that a pattern names, unless only an evaluation could tell.
 fn target(folder: &str, pattern: &str) -> Option<String> {
-    let pattern = pattern.trim_matches('"').trim_start_matches("all:").trim_end_matches("/*");
-    if pattern.contains(['*', '?', '[']) { None } else { paths::normal(folder, pattern) }
-}
-
-fn package(scope: &Scope<'_>, chosen: &Candidate, target: &str) -> Option<String> {
-    let mut folder = paths::parent(target);
-    loop {
-        if scope.tree.is_file(&paths::join(folder, "package.json")) {
-            return Some(folder.to_owned());
-        }
-        if folder.is_empty() || folder == chosen.root {
-            return None;
-        }
-        folder = paths::parent(folder);
-    }
+    let pattern = pattern.trim_matches(['"', '`']).trim_start_matches("all:");
+    let pattern = pattern.trim_end_matches("/**").trim_end_matches("/*");
+    if pattern.contains(['*', '?', '[']) || pattern.is_empty() { None } else { paths::normal(folder, pattern) }
 }

@@ -1,6 +1,8 @@
 //! What a frontend is made with: whether its build gives files that PocketBase can serve, and where.
 
-use super::{Scope, package::Package};
+use serde_json::Value;
+
+use super::{Scope, package::Package, paths};
 
 /// What a build gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub(super) enum Verdict {
         /// What would make it static.
         instead: &'static str,
     },
+    /// A program that is no frontend.
+    Program,
+    /// Nothing to serve: an app for phones, a library.
+    Other,
 }
 
 /// One row of the table.
@@ -30,11 +36,17 @@ pub(super) struct Framework {
 /// The first framework that a package depends on, and what its build gives.
 pub(super) fn judge(scope: &Scope<'_>, package: &Package) -> Option<(&'static str, Verdict)> {
     let framework = FRAMEWORKS.iter().find(|framework| package.has(framework.dependency))?;
+    if framework.dependency == "vite" && !is_vite_app(scope, package) {
+        return None;
+    }
     Some((framework.name, (framework.verdict)(scope, package)))
 }
 
 /// What builds on others stands before them: `SvelteKit` uses Vite too.
 const FRAMEWORKS: &[Framework] = &[
+    Framework { name: "Expo", dependency: "expo", verdict: |_, _| Verdict::Other },
+    Framework { name: "React Native", dependency: "react-native", verdict: |_, _| Verdict::Other },
+    Framework { name: "Electron", dependency: "electron", verdict: |_, _| Verdict::Other },
     Framework { name: "Next.js", dependency: "next", verdict: next },
     Framework { name: "Nuxt", dependency: "nuxt", verdict: nuxt },
     Framework { name: "SvelteKit", dependency: "@sveltejs/kit", verdict: sveltekit },
@@ -44,20 +56,23 @@ const FRAMEWORKS: &[Framework] = &[
     Framework { name: "TanStack Start", dependency: "@tanstack/react-start", verdict: vinxi },
     Framework { name: "Qwik City", dependency: "@builder.io/qwik-city", verdict: server },
     Framework { name: "Astro", dependency: "astro", verdict: astro },
-    Framework { name: "Angular", dependency: "@angular/core", verdict: |_, _| files(None) },
+    Framework { name: "Angular", dependency: "@angular/core", verdict: angular },
     Framework { name: "Gatsby", dependency: "gatsby", verdict: |_, _| files(Some("public")) },
     Framework { name: "Create React App", dependency: "react-scripts", verdict: |_, _| files(Some("build")) },
     Framework { name: "Vue CLI", dependency: "@vue/cli-service", verdict: |_, _| files(Some("dist")) },
+    Framework { name: "Quasar", dependency: "@quasar/app-vite", verdict: |_, _| files(Some("dist/spa")) },
     Framework { name: "VitePress", dependency: "vitepress", verdict: |_, _| files(None) },
+    Framework { name: "Docusaurus", dependency: "@docusaurus/core", verdict: |_, _| files(Some("build")) },
     Framework { name: "Eleventy", dependency: "@11ty/eleventy", verdict: |_, _| files(Some("_site")) },
     Framework { name: "Parcel", dependency: "parcel", verdict: |_, _| files(Some("dist")) },
     Framework { name: "Vite", dependency: "vite", verdict: vite },
+    Framework { name: "Rsbuild", dependency: "@rsbuild/core", verdict: |_, _| files(Some("dist")) },
     Framework { name: "Webpack", dependency: "webpack", verdict: |_, _| files(None) },
-    Framework { name: "NestJS", dependency: "@nestjs/core", verdict: server },
-    Framework { name: "Express", dependency: "express", verdict: server },
-    Framework { name: "Fastify", dependency: "fastify", verdict: server },
-    Framework { name: "Hono", dependency: "hono", verdict: server },
-    Framework { name: "Koa", dependency: "koa", verdict: server },
+    Framework { name: "NestJS", dependency: "@nestjs/core", verdict: |_, _| Verdict::Program },
+    Framework { name: "Express", dependency: "express", verdict: |_, _| Verdict::Program },
+    Framework { name: "Fastify", dependency: "fastify", verdict: |_, _| Verdict::Program },
+    Framework { name: "Hono", dependency: "hono", verdict: |_, _| Verdict::Program },
+    Framework { name: "Koa", dependency: "koa", verdict: |_, _| Verdict::Program },
 ];
 
 fn files(output: Option<&str>) -> Verdict {
@@ -83,7 +98,9 @@ fn nuxt(scope: &Scope<'_>, package: &Package) -> Verdict {
     if package.script("build").contains("generate") {
         return Verdict::Static { output, script: None };
     }
-    if config.contains("ssr:false") || config.contains("preset:'static'") {
+    let generated = |text: &str| text.contains("nuxt generate") || text.contains(".output/public");
+    let said = || scope.recipes.iter().any(|recipe| !recipe.is_aside() && generated(recipe.text));
+    if config.contains("ssr:false") || config.contains("preset:'static'") || said() {
         let generate: &[&str] =
             if package.scripts.contains_key("generate") { &["run", "generate"] } else { &["exec", "nuxt", "generate"] };
         return Verdict::Static { output, script: Some(generate) };
@@ -138,8 +155,46 @@ fn vite(scope: &Scope<'_>, package: &Package) -> Verdict {
     let script = package.script("build");
     let mut words = script.split_whitespace().skip_while(|word| *word != "--outDir").skip(1);
     let said = words.next().map(|word| word.trim_matches(['"', '\'']).to_owned());
-    let config = || setting(&package.config(scope, "vite.config."), "outDir");
-    files(Some(&said.or_else(config).unwrap_or_else(|| "dist".to_owned())))
+    let config = package.config(scope, "vite.config.");
+    // `outDir: path.resolve(__dirname, '../pb_public')`
+    let called = || {
+        let (_, rest) = config.split_once("outDir:")?;
+        let arguments = rest.split(')').next().filter(|_| rest.contains("resolve(") || rest.contains("join("))?;
+        let (_, value) = arguments.split_once("__dirname,'").or_else(|| arguments.split_once("dirname,'"))?;
+        Some(value.split('\'').next()?.to_owned())
+    };
+    let output = said.or_else(|| setting(&config, "outDir")).or_else(called).unwrap_or_else(|| "dist".to_owned());
+    // relative to `root`, which some set to the folder of their sources
+    let root = setting(&config, "root").filter(|root| !root.starts_with('/')).unwrap_or_default();
+    files(paths::normal(&root, &output).as_deref().or(Some(&output)))
+}
+
+/// Vite is often there only for tests or a library.
+fn is_vite_app(scope: &Scope<'_>, package: &Package) -> bool {
+    package.script("build").contains("vite")
+        || ["index.html", "src/index.html"].iter().any(|page| scope.tree.is_file(&paths::join(&package.folder, page)))
+}
+
+/// The output of the first project, which `angular.json` names. Source: Angular's workspace configuration reference.
+fn angular(scope: &Scope<'_>, package: &Package) -> Verdict {
+    let text = scope.tree.text(&paths::join(&package.folder, "angular.json")).unwrap_or_default();
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let default = json["defaultProject"].as_str();
+    let mut projects = json["projects"].as_object().into_iter().flatten();
+    let project = projects.find(|(name, it)| {
+        default.map_or(it["projectType"].as_str() != Some("library"), |default| default == name.as_str())
+    });
+    let Some((name, project)) = project else { return files(None) };
+    let build = [&project["architect"]["build"], &project["targets"]["build"]].into_iter().find(|it| it.is_object());
+    let Some(build) = build else { return files(None) };
+    let said = &build["options"]["outputPath"];
+    let base = said.as_str().or_else(|| said["base"].as_str()).map_or_else(|| format!("dist/{name}"), str::to_owned);
+    let is_new = build["builder"].as_str().is_some_and(|builder| builder.ends_with(":application"));
+    match (said["browser"].as_str(), is_new) {
+        (Some(""), _) | (None, false) => files(Some(&base)),
+        (Some(browser), _) => files(Some(&format!("{base}/{browser}"))),
+        (None, true) => files(Some(&format!("{base}/browser"))),
+    }
 }
 
 /// The text that a configuration gives to `name`, looked for and not evaluated.

@@ -2,179 +2,224 @@
 //!
 //! A frontend that Lab cannot serve never keeps the backend from being deployed: it is left out, and the plan says why.
 
-use std::cmp::Reverse;
-
 use super::{
-    BuildError, Candidate, Resolved, Scope, candidate,
-    embed::{Embed, embeds},
+    BuildError, Candidate, Notes, Resolved, Scope,
+    embed::{Committed, Embed, embeds},
     frameworks,
     frameworks::Verdict,
+    manager,
     package::Package,
-    path, paths,
+    path, paths, variables,
 };
 use crate::builder::{
     lab_toml::{FrontendSection, Section},
     plan::Frontend,
 };
 
-/// Where frontends are, most likely first.
-const NAMES: &[&str] = &["frontend", "web", "client", "ui", "app", "www", "site", "webapp"];
+mod committed;
+mod packages;
 
-/// A package whose build may be the frontend.
-struct Found {
-    package: Package,
-    /// The tool and what its build gives; none: a build script of an unknown tool.
-    verdict: Option<(&'static str, Verdict)>,
-    /// The result's folder, from the tree, when it is known.
-    output: Option<String>,
-    rank: Rank,
+use packages::Found;
+
+/// What is served beside an app.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    /// What is built.
+    pub built: Option<Frontend>,
+    /// A committed folder that is served as it is.
+    pub committed: Option<String>,
 }
 
-/// What speaks for a package, the weightiest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    /// The Go program embeds what it builds.
-    embedded: bool,
-    /// Its build writes `pb_public`.
-    writes_public: bool,
-    /// Its folder's name; the root of the app comes after all of them.
-    place: Reverse<usize>,
-}
-
-/// The frontend to build, if any.
+/// The frontend, if any.
 pub(super) fn find(
     scope: &Scope<'_>,
     chosen: &Candidate,
     public: Option<&str>,
-    reasons: &mut Vec<String>,
-) -> Result<Option<Frontend>, BuildError> {
-    match &scope.stated.toml.frontend {
-        Some(Section::Off) => Ok(None),
-        Some(Section::On(section)) => stated(scope, chosen, section, reasons).map(Some),
-        None => Ok(detected(scope, chosen, public, reasons)),
-    }
-}
-
-fn detected(
-    scope: &Scope<'_>,
-    chosen: &Candidate,
-    public: Option<&str>,
-    reasons: &mut Vec<String>,
-) -> Option<Frontend> {
-    let found = best(scope, chosen, reasons)?;
-    let file = paths::join(&found.package.folder, "package.json");
-    if let Some((name, Verdict::Server { instead })) = &found.verdict {
-        reasons.push(format!(
-            "`{file}` is {name} rendered by a server, which Lab does not run: deployed without it; to serve it as files, use {instead}"
-        ));
-        return None;
-    }
-    let meant = found.rank.writes_public || found.rank.embedded;
-    if let Some(public) = public
-        && scope.tree.is_file(&paths::join(public, "index.html"))
-        && !meant
-    {
-        reasons.push(format!(
-            "`{public}/index.html` is committed and no build writes there: served as it is, `{file}` is not built; `[frontend]` in `lab.toml` changes that"
-        ));
-        return None;
-    }
-    let tool = found.verdict.as_ref().map_or("its `build` script", |(name, _)| name);
-    let manager = found.package.manager(scope);
-    reasons.push(format!("`{file}` is a frontend ({tool}), built with {} and served as `pb_public`", manager.name));
-    let script = match &found.verdict {
-        Some((_, Verdict::Static { script: Some(script), .. })) => script,
-        _ => &["run", "build"] as &[&str],
-    };
-    Some(Frontend {
-        directory: path(&found.package.folder),
-        commands: vec![words(manager.install), words(&[&[manager.name], script].concat())],
-        output: found.output.as_deref().map(path),
+    notes: &mut Notes,
+) -> Result<Served, BuildError> {
+    Ok(match &scope.stated.toml.frontend {
+        Some(Section::Off) => Served::default(),
+        Some(Section::On(section)) => Served { built: Some(stated(scope, chosen, section, notes)?), committed: None },
+        None => detected(scope, chosen, public, notes),
     })
 }
 
-/// The most likely package, server-rendered or not; none when there is none or several are as likely.
-fn best(scope: &Scope<'_>, chosen: &Candidate, reasons: &mut Vec<String>) -> Option<Found> {
+fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: &mut Notes) -> Served {
     let embeds = embeds(scope, chosen);
-    let folders = folders(scope, chosen, &embeds);
-    let mut all: Vec<Found> = folders.iter().filter_map(|folder| found(scope, chosen, &embeds, folder)).collect();
-    all.sort_by_key(|found| Reverse(found.rank));
-    if let [first, second, ..] = all.as_slice()
+    let found = best(scope, chosen, &embeds, notes);
+    let wanted = embeds.iter().find(|embed| embed.is_wanted() && embed.is_folder());
+    let Some(mut found) = found else {
+        if let Some(embed) = wanted.filter(|embed| embed.committed == Committed::Missing) {
+            notes.warn(format!(
+                "`{}` embeds `{}`, which is neither committed nor made by a frontend that Lab knows: the program may not compile",
+                embed.file, embed.target
+            ));
+        }
+        let page = committed::plain(scope, chosen).filter(|_| public.is_none() && embeds.is_empty());
+        if let Some(page) = &page {
+            notes.say(format!("`{page}/index.html` is committed: served as it is"));
+        }
+        return Served { built: None, committed: page };
+    };
+    let file = paths::join(&found.package.folder, "package.json");
+    // what no build makes under that name is made elsewhere and copied there
+    let copy_to = wanted.filter(|_| !found.rank.embedded).map(|embed| embed.target.clone());
+    let meant = found.rank.writes_public || found.rank.embedded || found.rank.named || copy_to.is_some();
+    let has_page = |folder: &str| scope.tree.is_file(&paths::join(folder, "index.html"));
+    if let Some(public) = public.filter(|public| has_page(public) && !meant) {
+        notes.say(format!(
+            "`{public}/index.html` is committed and no build writes there: served as it is, `{file}` is not built; `[frontend]` in `lab.toml` changes that"
+        ));
+        return Served::default();
+    }
+    if public.is_none()
+        && !meant
+        && let Some(built) = committed::built(scope, &found)
+    {
+        notes.say(format!("`{built}/index.html` is committed: served as it is, `{file}` is not built"));
+        return Served { built: None, committed: Some(built) };
+    }
+    let mut frontend = found.frontend(scope, notes);
+    frontend.optional = true;
+    if let Some(embed) = wanted {
+        frontend.optional = embed.committed != Committed::Missing;
+        notes.say(format!("`{}` embeds `{}`, so the frontend is built first", embed.file, embed.target));
+    }
+    if let Some(target) = copy_to
+        && let Some(output) = found.output.take()
+    {
+        notes.say(format!("what it builds is copied to `{target}`"));
+        copied(&mut frontend, &output, &target);
+    }
+    Served { built: Some(frontend), committed: None }
+}
+
+/// The most likely package; none when there is none that Lab can build or several are as likely.
+fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Notes) -> Option<Found> {
+    let all = packages::all(scope, chosen, embeds);
+    for folder in [&chosen.root, &scope.root] {
+        let is_left_out = all.iter().all(|found| found.package.folder != *folder);
+        if is_left_out && Package::read(scope, folder).is_some_and(|package| package.build_script().is_some()) {
+            let file = paths::join(folder, "package.json");
+            notes.say(format!(
+                "the build script of `{file}` is not run: nothing says that it makes this app's frontend"
+            ));
+            break;
+        }
+    }
+    let mut rendered = false;
+    let mut left: Vec<Found> = Vec::new();
+    for found in all {
+        let file = paths::join(&found.package.folder, "package.json");
+        match &found.verdict {
+            Some((name, Verdict::Server { instead })) => {
+                notes.warn(format!(
+                    "`{file}` is {name} rendered by a server, which Lab does not run: deployed without it; to serve it as files, use {instead}"
+                ));
+                rendered |= left.is_empty();
+            }
+            Some((name, Verdict::Program)) => {
+                notes.warn(format!(
+                    "`{file}` is a program of its own ({name}), which Lab does not run: deployed without it"
+                ));
+            }
+            Some((name, Verdict::Other)) => {
+                notes.say(format!("`{file}` was passed over: {name} makes nothing that PocketBase could serve"));
+            }
+            // beside the app's own frontend another one is rarely what visitors should get
+            _ if rendered && !(found.rank.writes_public || found.rank.embedded || found.rank.named) => {
+                notes.say(format!("`{file}` was passed over: it is beside a frontend that a server renders"));
+            }
+            _ => left.push(found),
+        }
+    }
+    if let [first, second, ..] = left.as_slice()
         && first.rank == second.rank
     {
-        let (first, second) = (&first.package.folder, &second.package.folder);
-        reasons.push(format!(
+        let (first, second) = (paths::shown(&first.package.folder), paths::shown(&second.package.folder));
+        notes.warn(format!(
             "`{first}` and `{second}` could both be the frontend: deployed without; name one by `[frontend]` with `directory` in `lab.toml`"
         ));
         return None;
     }
-    all.into_iter().next()
+    let mut left = left.into_iter();
+    let best = left.next()?;
+    for other in left.take(5) {
+        let (first, other) = (paths::shown(&best.package.folder), paths::shown(&other.package.folder));
+        notes.say(format!("the frontend in `{other}` was passed over: the one in `{first}` is likelier"));
+    }
+    Some(best)
 }
 
-/// The app's folder, the one that was looked in, and the folders in both; beside a backend's folder too.
-fn folders(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Vec<String> {
-    let mut roots = vec![chosen.root.as_str(), scope.root.as_str()];
-    if paths::is_below(&chosen.root, &scope.root) {
-        roots.push(paths::parent(&chosen.root));
+impl Found {
+    /// How it is built.
+    fn frontend(&self, scope: &Scope<'_>, notes: &mut Notes) -> Frontend {
+        let package = &self.package;
+        let manager = manager::find(scope, package);
+        let tool = self.verdict.as_ref().map_or("its `build` script", |(name, _)| name);
+        notes.say(format!(
+            "`{}` is a frontend ({tool}), built with {} ({}) and served as `pb_public`",
+            paths::join(&package.folder, "package.json"),
+            manager.tool.name,
+            manager.reason
+        ));
+        let env = variables::build(scope, package);
+        if !env.is_empty() {
+            let set: Vec<String> = env.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+            notes.say(format!(
+                "the frontend's build is given {}, unless the app's own variables say more",
+                set.join(", ")
+            ));
+        }
+        let node = manager::node(scope, package);
+        if let Some(node) = &node {
+            notes.say(format!("the frontend asks for Node {node}"));
+        }
+        Frontend {
+            directory: path(&package.folder),
+            commands: vec![words(manager.install), self.build(&manager.tool.name, scope)],
+            output: self.output.as_deref().map(path),
+            node,
+            manager: Some(manager.tool),
+            env,
+            optional: false,
+        }
     }
-    if scope.rooted && candidate::is_backend_name(&scope.root) {
-        roots.push(paths::parent(&scope.root));
+
+    fn build(&self, manager: &str, scope: &Scope<'_>) -> Vec<String> {
+        if let Some((_, Verdict::Static { script: Some(script), .. })) = &self.verdict {
+            return words(&[&[manager], *script].concat());
+        }
+        let script = self.package.build_script().unwrap_or("build");
+        let workspace = self.package.workspace(scope).filter(|_| self.package.needs_siblings());
+        match workspace {
+            // builds what it depends on first
+            Some(workspace) if workspace.has("turbo") => words(&[manager, "exec", "turbo", "run", script]),
+            Some(_) if manager == "pnpm" && !self.package.name.is_empty() => {
+                words(&["pnpm", "--filter", &format!("{}...", self.package.name), "run", script])
+            }
+            _ => words(&[manager, "run", script]),
+        }
     }
-    let mut all: Vec<String> = roots.into_iter().flat_map(|root| scope.tree.folders(root, 1)).collect();
-    all.extend(embeds.iter().filter_map(|embed| embed.package.clone()));
-    // by the last name alone: a person may have named a root below `examples`
-    all.retain(|folder| {
-        [&chosen.root, &scope.root].contains(&folder) || candidate::decoy(paths::name(folder), "").is_none()
-    });
-    all.sort();
-    all.dedup();
-    all
 }
 
-fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) -> Option<Found> {
-    let package = Package::read(scope, folder)?;
-    if !package.scripts.contains_key("build") {
-        return None;
-    }
-    let verdict = frameworks::judge(scope, &package);
-    let name = paths::name(folder).to_ascii_lowercase();
-    let is_root = folder == chosen.root || folder == scope.root;
-    let place = NAMES.iter().position(|known| *known == name && !is_root);
-    // a build script in a folder of any name is a frontend only when its tools say so
-    if place.is_none() && !is_root && verdict.is_none() {
-        return None;
-    }
-    let embed = embeds.iter().find(|embed| embed.package.as_deref() == Some(folder)).map(|embed| embed.target.clone());
-    let public = named_public(&package);
-    let output = embed.clone().or_else(|| public.clone()).or_else(|| output_of(&package, verdict.as_ref()));
-    let rank = Rank {
-        embedded: embed.is_some()
-            || output.as_ref().is_some_and(|output| embeds.iter().any(|embed| embed.target == *output)),
-        writes_public: output.as_deref().is_some_and(|output| paths::name(output) == "pb_public"),
-        place: Reverse(match place {
-            Some(place) => place,
-            None if is_root && !package.is_workspace => NAMES.len(),
-            None if is_root => NAMES.len() + 2,
-            None => NAMES.len() + 1,
-        }),
+/// Puts what a build makes at `output` where a Go program embeds it.
+fn copied(frontend: &mut Frontend, output: &str, target: &str) {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let from_here = |to: &str| {
+        let here = frontend.directory.to_str().unwrap_or_default();
+        let common = paths::common(here, to);
+        let up = "../".repeat(paths::depth_below(here, common));
+        quoted(&format!("./{up}{}", paths::relative(to, common)))
     };
-    Some(Found { package, verdict, output, rank })
-}
-
-fn output_of(package: &Package, verdict: Option<&(&'static str, Verdict)>) -> Option<String> {
-    match verdict {
-        Some((_, Verdict::Static { output: Some(output), .. })) => paths::normal(&package.folder, output),
-        _ => None,
+    let Some(build) = frontend.commands.last() else { return };
+    let build: Vec<String> = build.iter().map(|word| quoted(word)).collect();
+    let (from, to) = (from_here(output), from_here(target));
+    let script = format!("{} && mkdir -p {to} && cp -R {from}/. {to}", build.join(" "));
+    if let Some(last) = frontend.commands.last_mut() {
+        *last = words(&["sh", "-c", &script]);
     }
-}
-
-/// The `pb_public` that the build script names, such as in `vite build && cp -r dist ../pb_public`.
-fn named_public(package: &Package) -> Option<String> {
-    let script = package.script("build");
-    let word =
-        script.split([' ', '=', '"', '\'', ';', '&']).find(|word| word.split('/').any(|name| name == "pb_public"))?;
-    let (before, _) = word.split_once("pb_public")?;
-    paths::normal(&package.folder, &format!("{before}pb_public"))
+    frontend.output = Some(path(target));
 }
 
 /// What `[frontend]` says, completed by what is found.
@@ -182,36 +227,34 @@ fn stated(
     scope: &Scope<'_>,
     chosen: &Candidate,
     section: &FrontendSection,
-    reasons: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Frontend, BuildError> {
     let file = scope.stated.path();
     let invalid = |reason: String| BuildError::Invalid { what: format!("`{file}`, `frontend`"), reason };
     let folder = if let Some(directory) = &section.directory {
         scope.stated_folder(directory)?
     } else {
-        let found = best(scope, chosen, reasons);
+        let found = best(scope, chosen, &embeds(scope, chosen), notes);
         found.ok_or_else(|| invalid("needs a `directory`: none was found".to_owned()))?.package.folder
     };
     let package = Package::read(scope, &folder);
     let verdict = package.as_ref().and_then(|package| frameworks::judge(scope, package));
-    let manager = package.as_ref().map(|package| package.manager(scope));
+    let manager = package.as_ref().map(|package| manager::find(scope, package));
     let mut commands = Vec::new();
     match &section.install {
         Some(install) => commands.push(install.0.clone()),
-        None => commands.extend(manager.map(|manager| words(manager.install))),
+        None => commands.extend(manager.as_ref().map(|manager| words(manager.install))),
     }
-    match (&section.build, &package, manager) {
+    let script = package.as_ref().and_then(Package::build_script);
+    match (&section.build, script, &manager) {
         (Some(build), ..) => commands.push(build.0.clone()),
-        (None, Some(package), Some(manager)) if package.scripts.contains_key("build") => {
-            commands.push(words(&[manager.name, "run", "build"]));
-        }
+        (None, Some(script), Some(manager)) => commands.push(words(&[&manager.tool.name, "run", script])),
         _ => {
             let shown = paths::shown(&folder);
             return Err(invalid(format!("needs `build`: no `package.json` with a `build` script is in `{shown}`")));
         }
     }
     commands.retain(|words| !words.is_empty());
-    let detected = package.as_ref().and_then(|it| named_public(it).or_else(|| output_of(it, verdict.as_ref())));
     let output = match &section.output {
         Some(output) => {
             let in_tree = scope.stated.in_tree(output);
@@ -220,10 +263,18 @@ fn stated(
             }
             Some(in_tree)
         }
-        None => detected,
+        None => package.as_ref().and_then(|package| packages::output(package, verdict.as_ref())),
     };
-    reasons.push(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
-    Ok(Frontend { directory: path(&folder), commands, output: output.as_deref().map(path) })
+    notes.say(format!("the frontend is in `{}`: `{file}` says so", paths::shown(&folder)));
+    Ok(Frontend {
+        directory: path(&folder),
+        commands,
+        output: output.as_deref().map(path),
+        node: package.as_ref().and_then(|package| manager::node(scope, package)),
+        manager: manager.map(|manager| manager.tool),
+        env: package.as_ref().map(|package| variables::build(scope, package)).unwrap_or_default(),
+        optional: section.optional,
+    })
 }
 
 fn words(words: &[&str]) -> Vec<String> {

@@ -1,82 +1,161 @@
 //! Apps that are Go programs with PocketBase as a library.
 
 use super::{
-    BuildError, Candidate, Scope,
+    BuildError, Candidate, Notes, Scope,
     candidate::{DEPTH, Rule},
     path, paths,
 };
-use crate::builder::{lab_toml::ServerKind, plan::Server};
+use crate::builder::{lab_toml::ServerKind, plan::Server, tree::Kind};
 
-pub(super) const RULE: Rule =
-    Rule { kind: ServerKind::Go, looked_for: "`go.mod` that requires `github.com/pocketbase/pocketbase`", find };
+mod mains;
+mod needs;
+
+use mains::{Main, mains};
+pub(super) use needs::wants_env_file;
+
+pub(super) const RULE: Rule = Rule {
+    kind: ServerKind::Go,
+    looked_for: "`go.mod` that requires `github.com/pocketbase/pocketbase`, with a main package",
+    find,
+};
 
 const LIBRARY: &str = "github.com/pocketbase/pocketbase";
 
 fn find(scope: &Scope<'_>) -> Vec<Candidate> {
-    scope.tree.folders(&scope.root, DEPTH).into_iter().filter_map(|root| candidate(scope, root)).collect()
+    let in_depth = |depth: usize| -> Vec<Candidate> {
+        let modules = scope.tree.texts_below(&scope.root).filter(|(path, _)| paths::name(path) == "go.mod");
+        let folders = modules.map(|(path, _)| paths::parent(path).to_owned());
+        folders
+            .filter(|folder| paths::depth_below(folder, &scope.root) <= depth)
+            .filter_map(|root| candidate(scope, root))
+            .collect()
+    };
+    let near = in_depth(DEPTH);
+    if near.is_empty() { in_depth(usize::MAX) } else { near }
 }
 
 fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
     let file = paths::join(&root, "go.mod");
-    let version = requires(scope.tree.text(&file)?)?;
-    let reason = format!("`{file}` requires PocketBase {version}: a Go program");
-    Some(Candidate::new(scope, ServerKind::Go, root, true, reason))
+    let required = requires(scope.tree.text(&file)?)?;
+    let mains = mains(scope, &root);
+    let uses = mains.iter().any(|main| main.uses);
+    // nobody tidied it up: what the program imports says more
+    if required.indirect && !uses {
+        return None;
+    }
+    let reason = match &required.version {
+        Some(version) => format!("`{file}` requires PocketBase {version}: a Go program"),
+        None => format!("`{file}` is PocketBase itself: a Go program"),
+    };
+    let mut candidate = Candidate::new(scope, ServerKind::Go, root, if uses { 2 } else { 0 }, reason);
+    candidate.rank.runs = uses || !mains.is_empty();
+    // a tool that only talks to PocketBase is not the app
+    candidate.rank.go = uses;
+    Some(candidate)
 }
 
-/// The version of PocketBase that a `go.mod` requires directly.
-fn requires(go_mod: &str) -> Option<String> {
+/// What a `go.mod` says of PocketBase.
+struct Required {
+    /// None: it is a copy of PocketBase itself.
+    version: Option<String>,
+    indirect: bool,
+}
+
+fn requires(go_mod: &str) -> Option<Required> {
+    if mains::module_name(go_mod) == LIBRARY {
+        return Some(Required { version: None, indirect: false });
+    }
     go_mod.lines().find_map(|line| {
         let (code, comment) = line.split_once("//").unwrap_or((line, ""));
         let mut words = code.split_whitespace().skip_while(|word| *word == "require");
-        let found = words.next()? == LIBRARY && !comment.contains("indirect");
-        let version = words.next().filter(|_| found)?;
-        version.starts_with('v').then(|| version.trim_start_matches('v').to_owned())
+        let found = words.next()? == LIBRARY;
+        let version = words.next().filter(|_| found)?.strip_prefix('v')?;
+        Some(Required { version: Some(version.to_owned()), indirect: comment.contains("indirect") })
     })
 }
 
+/// The Go version that a `go.mod` asks for: `toolchain go1.24.1`, else `go 1.24`.
+fn go_version(go_mod: &str) -> Option<String> {
+    let after = |start: &str| {
+        let line = go_mod.lines().find_map(|line| line.trim().strip_prefix(start))?;
+        let version = line.split_whitespace().next()?.split("//").next()?;
+        let digits = version.starts_with(|c: char| c.is_ascii_digit());
+        let plain = version.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
+        (digits && plain && version.len() <= 32).then(|| version.to_owned())
+    };
+    after("toolchain go").or_else(|| after("go "))
+}
+
 /// How the module in `module` is built.
-pub(super) fn server(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<Server, BuildError> {
+pub(super) fn server(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<Server, BuildError> {
     let server = scope.stated.server();
     let package = match server.and_then(|server| server.package.as_ref()) {
         Some(stated) => {
             let folder = paths::join(module, stated.get_ref().as_str());
-            if !mains(scope, module).iter().any(|(main, _)| *main == folder) {
+            if !mains(scope, module).iter().any(|main| main.folder == folder) {
                 let reason = format!("`{}` holds no Go file of `package main`", paths::shown(&folder));
                 return Err(scope.stated.wrong(stated, &reason));
             }
             folder
         }
-        None => main(scope, module, reasons)?,
+        None => main(scope, module, notes)?,
     };
     let relative = paths::relative(&package, module);
+    let go_mod = scope.tree.text(&paths::join(module, "go.mod")).unwrap_or_default();
+    let cgo = needs::cgo(scope, module);
+    if let Some((file, library)) = &cgo {
+        notes.say(format!("`{file}` uses `{library}`, which needs a C compiler: built with cgo"));
+    }
+    let go = go_version(go_mod);
+    if let Some(go) = &go {
+        notes.say(format!("`go.mod` asks for Go {go}"));
+    }
     let tags = server.and_then(|server| server.tags.as_ref());
     Ok(Server::Go {
         module: path(module),
         package: if relative.is_empty() { ".".to_owned() } else { format!("./{relative}") },
         tags: tags.map_or_else(
-            || vec!["production".to_owned()],
+            || needs::tags(scope, module, notes),
             |tags| tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         ),
-        pocketbase: scope.tree.text(&paths::join(module, "go.mod")).and_then(requires),
+        pocketbase: requires(go_mod).and_then(|required| required.version),
+        cgo: cgo.is_some(),
+        go,
     })
 }
 
-/// The folder of the main package: the module's own, else the only one that makes a PocketBase, else the only one in
-/// `cmd`, else the only one.
-fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<String, BuildError> {
+/// Names of folders with programs that serve, and of those that only help.
+const SERVES: &[&str] = &["server", "app", "api", "web", "pocketbase", "pb", "backend", "serve", "main"];
+
+/// The folder of the main package, by the first of these that only one fits.
+fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, BuildError> {
     let all = mains(scope, module);
     let cmd = paths::join(module, "cmd");
-    let ways: [Way<'_>; 4] = [
-        ("at the module's root", &|folder, _| folder == module),
-        ("the only main package that uses PocketBase", &|_, uses| uses),
-        ("the only main package in `cmd`", &|folder, _| paths::is_below(folder, &cmd)),
-        ("the only main package", &|_, _| true),
+    let built = needs::built(scope, module);
+    let named = |main: &Main| SERVES.contains(&paths::name(&main.folder).to_ascii_lowercase().as_str());
+    let ways: [Way<'_>; 9] = [
+        ("at the module's root", &|main| main.folder == module && main.uses),
+        ("the only main package that uses PocketBase", &|main| main.uses),
+        ("the only one that uses PocketBase and is no example or tool", &|main| main.uses && main.genuine),
+        ("the one that is built elsewhere", &|main| main.uses && built.contains(&main.folder)),
+        ("the only one that starts PocketBase", &|main| main.starts && main.genuine),
+        ("the one whose name says that it serves", &|main| main.uses && main.genuine && named(main)),
+        ("at the module's root, the others use no PocketBase either", &|main| main.folder == module),
+        ("the only main package in `cmd`", &|main| paths::is_below(&main.folder, &cmd)),
+        ("the only main package", &|_| true),
     ];
+    // what uses PocketBase is never passed over for what does not
+    let any_uses = all.iter().any(|main| main.uses);
     for (why, fits) in ways {
-        let mut fitting = all.iter().filter(|(folder, uses)| fits(folder, *uses));
-        if let (Some((folder, _)), None) = (fitting.next(), fitting.next()) {
-            reasons.push(format!("the main package is `{}`: {why}", paths::shown(folder)));
-            return Ok(folder.clone());
+        let mut fitting = all.iter().filter(|main| fits(main) && (main.uses || !any_uses));
+        if let (Some(main), None) = (fitting.next(), fitting.next()) {
+            notes.say(format!("the main package is `{}`: {why}", paths::shown(&main.folder)));
+            let others = all.iter().filter(|other| other.folder != main.folder).take(5);
+            for other in others {
+                let uses = if other.uses { "" } else { " without PocketBase" };
+                notes.say(format!("`{}`, a main package{uses}, was passed over", paths::shown(&other.folder)));
+            }
+            return Ok(main.folder.clone());
         }
     }
     let what = format!("the Go module `{}`", paths::shown(module));
@@ -84,62 +163,26 @@ fn main(scope: &Scope<'_>, module: &str, reasons: &mut Vec<String>) -> Result<St
         return Err(BuildError::Invalid { what, reason: "holds no main package".to_owned() });
     }
     let shown: Vec<_> =
-        all.iter().take(8).map(|(folder, _)| format!("`{}`", paths::relative(folder, module))).collect();
+        all.iter().take(8).map(|main| format!("`{}`", paths::shown(paths::relative(&main.folder, module)))).collect();
     let reason = format!(
         "has {} main packages: {}; say which one in `lab.toml`: `[server]` with `package = \"{}\"`",
         all.len(),
         shown.join(", "),
-        paths::relative(&all[0].0, module)
+        paths::shown(paths::relative(&all[0].folder, module))
     );
     Err(BuildError::Invalid { what, reason })
 }
 
-/// Why a main package is the one, and whether one fits, by its folder and whether it uses PocketBase.
-type Way<'a> = (&'static str, &'a dyn Fn(&str, bool) -> bool);
-
-/// The folders with a main package, and whether each names PocketBase.
-fn mains(scope: &Scope<'_>, module: &str) -> Vec<(String, bool)> {
-    let mut found: Vec<(String, bool)> = Vec::new();
-    let mut inner: Vec<String> = Vec::new();
-    for folder in scope.tree.folders(module, usize::MAX) {
-        let ignored =
-            |name: &str| matches!(name, "testdata" | "vendor" | "node_modules") || name.starts_with(['_', '.']);
-        let is_inner = folder != module && scope.tree.is_file(&paths::join(&folder, "go.mod"));
-        if is_inner {
-            inner.push(folder.clone());
-        }
-        if inner.iter().any(|inner| folder == *inner || paths::is_below(&folder, inner))
-            || paths::relative(&folder, module).split('/').any(ignored)
-        {
-            continue;
-        }
-        let sources: Vec<&str> = go_files(scope, &folder).map(|(_, text)| text).filter(|text| is_main(text)).collect();
-        if !sources.is_empty() {
-            found.push((folder, sources.iter().any(|text| text.contains(LIBRARY))));
-        }
-    }
-    found
-}
+/// Why a main package is the one, and whether one fits.
+type Way<'a> = (&'static str, &'a dyn Fn(&Main) -> bool);
 
 /// The Go files in a folder itself, tests apart: name and text.
 pub(super) fn go_files<'a>(scope: &'a Scope<'_>, folder: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let depth = paths::depth(folder) + 1;
-    scope.tree.below(folder).filter_map(move |(path, _)| {
-        let counts = go_file(path) && !path.ends_with("_test.go") && paths::depth(path) == depth;
-        counts.then(|| scope.tree.text(path).map(|text| (path, text)))?
-    })
+    let files = scope.tree.children(folder).filter(|(path, kind)| is_go(path) && matches!(kind, Kind::File { .. }));
+    files.filter_map(|(path, _)| Some((path, scope.tree.text(path)?)))
 }
 
-fn go_file(path: &str) -> bool {
-    path.strip_suffix(".go").is_some()
-}
-
-/// Whether a Go file is of a main package that a build takes.
-fn is_main(text: &str) -> bool {
-    let ignored = text.lines().take_while(|line| !line.starts_with("package ")).any(|line| {
-        let line = line.trim();
-        line.starts_with("//go:build ignore") || line.starts_with("// +build ignore")
-    });
-    let package = text.lines().map(str::trim).find(|line| line.starts_with("package "));
-    !ignored && package.is_some_and(|line| line.split_whitespace().nth(1) == Some("main"))
+/// Whether a file is Go and no test.
+fn is_go(path: &str) -> bool {
+    path.strip_suffix(".go").is_some_and(|stem| !stem.ends_with("_test"))
 }

@@ -1,6 +1,6 @@
 //! What a `package.json` says that matters here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -11,39 +11,59 @@ use super::{Scope, paths};
 pub(super) struct Package {
     /// Its folder.
     pub folder: String,
+    /// Its name.
+    pub name: String,
     /// Its scripts.
     pub scripts: BTreeMap<String, String>,
-    /// Names of its dependencies, of both kinds.
-    pub dependencies: BTreeSet<String>,
+    /// Its dependencies of both kinds, with the range of each.
+    pub dependencies: BTreeMap<String, String>,
     /// Whether it is the root of a workspace.
     pub is_workspace: bool,
     /// `pnpm@9.1.0`
     pub manager: Option<String>,
+    /// `engines` and `volta`: versions of tools that it asks for, by their names.
+    pub engines: BTreeMap<String, String>,
 }
 
 impl Package {
     /// Reads the `package.json` in `folder`; none when there is none or it cannot be read.
     pub(super) fn read(scope: &Scope<'_>, folder: &str) -> Option<Self> {
         let json: Value = serde_json::from_str(scope.tree.text(&paths::join(folder, "package.json"))?).ok()?;
-        let names = |key: &str| json.get(key).and_then(Value::as_object).into_iter().flat_map(|it| it.keys().cloned());
-        let scripts = json.get("scripts").and_then(Value::as_object);
+        let texts = |key: &str| -> BTreeMap<String, String> {
+            let object = json.get(key).and_then(Value::as_object).into_iter().flatten();
+            object.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+        };
         Some(Self {
             folder: folder.to_owned(),
-            scripts: scripts
-                .into_iter()
-                .flatten()
-                .filter_map(|(name, script)| Some((name.clone(), script.as_str()?.to_owned())))
-                .collect(),
-            dependencies: names("dependencies").chain(names("devDependencies")).collect(),
+            name: json.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            scripts: texts("scripts"),
+            dependencies: texts("devDependencies").into_iter().chain(texts("dependencies")).collect(),
             is_workspace: json.get("workspaces").is_some()
                 || scope.tree.is_file(&paths::join(folder, "pnpm-workspace.yaml")),
             manager: json.get("packageManager").and_then(Value::as_str).map(str::to_owned),
+            engines: texts("engines").into_iter().chain(texts("volta")).collect(),
         })
     }
 
     /// Whether it depends on `name`.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.dependencies.contains(name)
+        self.dependencies.contains_key(name)
+    }
+
+    /// The first script that builds it for serving.
+    pub(super) fn build_script(&self) -> Option<&'static str> {
+        const SCRIPTS: &[&str] = &["build", "build:prod", "build:production", "build:web", "build:client", "generate"];
+        SCRIPTS.iter().copied().find(|name| self.scripts.contains_key(*name))
+    }
+
+    /// The workspace that it is a member of: the nearest folder above with a package that says it is one.
+    pub(super) fn workspace(&self, scope: &Scope<'_>) -> Option<Self> {
+        paths::above(&self.folder).filter_map(|folder| Self::read(scope, folder)).find(|package| package.is_workspace)
+    }
+
+    /// Whether what it depends on is built in the same workspace.
+    pub(super) fn needs_siblings(&self) -> bool {
+        self.dependencies.values().any(|range| range.starts_with("workspace:"))
     }
 
     /// What the script `name` runs, with what npm runs before and after it.
@@ -68,58 +88,4 @@ impl Package {
             .map(|c| if matches!(c, '"' | '`') { '\'' } else { c })
             .collect()
     }
-
-    /// How its manager installs exactly what the lock file says, and builds.
-    pub(super) fn manager(&self, scope: &Scope<'_>) -> Manager {
-        let locked =
-            |manager: &&Manager| manager.locks.iter().any(|lock| scope.tree.is_file(&paths::join(&self.folder, lock)));
-        let named = self.manager.as_deref().and_then(|text| text.split('@').next());
-        let by_lock: Vec<&Manager> = MANAGERS.iter().filter(locked).collect();
-        let said = by_lock.iter().find(|manager| Some(manager.name) == named).or(by_lock.first());
-        let mut manager = said.map_or_else(
-            || MANAGERS.iter().find(|it| Some(it.name) == named).map_or(UNLOCKED_NPM, Manager::unlocked),
-            |locked| **locked,
-        );
-        if manager.name == "yarn" && !manager.install.is_empty() && self.is_modern_yarn(scope) {
-            manager.install = if said.is_some() { &["yarn", "install", "--immutable"] } else { manager.install };
-        }
-        manager
-    }
-
-    fn is_modern_yarn(&self, scope: &Scope<'_>) -> bool {
-        let classic = self.manager.as_deref().is_none_or(|text| text.starts_with("yarn@1."));
-        !classic || scope.tree.is_file(&paths::join(&self.folder, ".yarnrc.yml"))
-    }
 }
-
-/// A package manager.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Manager {
-    /// Its name, which is its program.
-    pub name: &'static str,
-    locks: &'static [&'static str],
-    /// Installs.
-    pub install: &'static [&'static str],
-}
-
-impl Manager {
-    fn unlocked(&self) -> Self {
-        let install: &[&str] = match self.name {
-            "pnpm" => &["pnpm", "install"],
-            "yarn" => &["yarn", "install"],
-            "bun" => &["bun", "install"],
-            _ => &["npm", "install"],
-        };
-        Self { install, ..*self }
-    }
-}
-
-/// The package managers; the first one whose lock file is there, unless `packageManager` names another one of these.
-const MANAGERS: &[Manager] = &[
-    Manager { name: "npm", locks: &["package-lock.json", "npm-shrinkwrap.json"], install: &["npm", "ci"] },
-    Manager { name: "pnpm", locks: &["pnpm-lock.yaml"], install: &["pnpm", "install", "--frozen-lockfile"] },
-    Manager { name: "yarn", locks: &["yarn.lock"], install: &["yarn", "install", "--frozen-lockfile"] },
-    Manager { name: "bun", locks: &["bun.lock", "bun.lockb"], install: &["bun", "install", "--frozen-lockfile"] },
-];
-
-const UNLOCKED_NPM: Manager = Manager { name: "npm", locks: &[], install: &["npm", "install"] };

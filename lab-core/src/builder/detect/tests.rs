@@ -4,9 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod trees;
+
+use trees::TREES;
+
 type Files = &'static [(&'static str, &'static str)];
 
 const GO_MOD: &str = "module example.com/app\n\ngo 1.24\n\nrequire (\n\tgithub.com/pocketbase/pocketbase v0.29.1\n)\n";
+const INDIRECT_MOD: &str = "module x\nrequire github.com/pocketbase/pocketbase v0.29.1 // indirect\n";
 const OTHER_MOD: &str = "module example.com/other\n\ngo 1.24\n";
 const MAIN: &str = "// Command app.\npackage main\n\nimport \"github.com/pocketbase/pocketbase\"\n\nfunc main() { pocketbase.New() }\n";
 const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
@@ -22,8 +27,14 @@ fn plan(files: Files) -> Result<BuildPlan, BuildError> {
 fn short(plan: &BuildPlan) -> String {
     let mut parts = match &plan.server {
         Server::PocketBase { version } => vec![format!("pb {version}")],
-        Server::Go { module, package, pocketbase, .. } => {
-            vec![format!("go {} {package} {}", module.display(), pocketbase.as_deref().unwrap_or("?"))]
+        Server::Go { module, package, pocketbase, tags, cgo, go } => {
+            let mut words = vec![format!("go {}", module.display()), package.clone()];
+            words.push(pocketbase.clone().unwrap_or("?".to_owned()));
+            words.extend((tags.len() > 1).then(|| format!("[{}]", tags.join(", "))));
+            words.extend(go.clone().filter(|go| *go != "1.24"));
+            words.extend(cgo.then(|| "cgo".to_owned()));
+            words.extend(plan.env_file.then(|| ".env".to_owned()));
+            vec![words.join(" ")]
         }
     };
     for (name, path) in [("hooks", &plan.hooks), ("migrations", &plan.migrations), ("public", &plan.public)] {
@@ -34,295 +45,9 @@ fn short(plan: &BuildPlan) -> String {
         let output = frontend.output.as_ref().map_or("?".to_owned(), |output| output.display().to_string());
         parts.push(format!("frontend {} [{}] {output}", frontend.directory.display(), commands.join(", ")));
     }
+    parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
     parts.join("; ")
 }
-
-const TREES: &[(&str, Files, &str)] = &[
-    ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
-    (
-        "all three at the root",
-        &[("pb_hooks/a.pb.js", ""), ("pb_migrations/1.js", ""), ("pb_public/index.html", "")],
-        "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; public pb_public",
-    ),
-    ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
-    (
-        "a folder of any name",
-        &[("Mein Server/pb_migrations/1.js", "")],
-        "pb 1.2.3; migrations Mein Server/pb_migrations",
-    ),
-    ("two folders down", &[("apps/one/pb_hooks/a.pb.js", "")], "pb 1.2.3; hooks apps/one/pb_hooks"),
-    (
-        "an example beside the app",
-        &[("examples/pb_hooks/a.pb.js", ""), ("server/pb_hooks/a.pb.js", "")],
-        "pb 1.2.3; hooks server/pb_hooks",
-    ),
-    (
-        "a decoy alone is better than nothing",
-        &[("legacy/pb_hooks/a.pb.js", ""), ("README.md", "")],
-        "pb 1.2.3; hooks legacy/pb_hooks",
-    ),
-    (
-        "the root wins over folders",
-        &[("pb_migrations/1.js", ""), ("other/pb_migrations/1.js", "")],
-        "pb 1.2.3; migrations pb_migrations",
-    ),
-    (
-        "code wins over files to serve",
-        &[("pb_public/index.html", ""), ("backend/pb_migrations/1.js", "")],
-        "pb 1.2.3; migrations backend/pb_migrations; public pb_public",
-    ),
-    (
-        "a backend's name wins over another",
-        &[("backend/pb_hooks/a.pb.js", ""), ("stuff/pb_hooks/a.pb.js", "")],
-        "pb 1.2.3; hooks backend/pb_hooks",
-    ),
-    (
-        "empty folders do not count",
-        &[("pb_hooks/.gitkeep", ""), ("pb_migrations/1.js", "")],
-        "pb 1.2.3; migrations pb_migrations",
-    ),
-    (
-        "a version pinned in a Dockerfile",
-        &[("pb_hooks/a.pb.js", ""), ("Dockerfile", "FROM alpine\nARG PB_VERSION=0.28.4\n")],
-        "pb 0.28.4; hooks pb_hooks",
-    ),
-    (
-        "a link to a folder inside",
-        &[("pb_public", "-> site/dist"), ("site/dist/index.html", "")],
-        "pb 1.2.3; public pb_public",
-    ),
-    ("Go at the root", &[("go.mod", GO_MOD), ("main.go", MAIN)], "go  . 0.29.1"),
-    ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
-    ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
-    (
-        "Go with one command",
-        &[("go.mod", GO_MOD), ("cmd/app/main.go", MAIN), ("lib/lib.go", "package lib")],
-        "go  ./cmd/app 0.29.1",
-    ),
-    (
-        "Go with several commands, one of which is PocketBase's",
-        &[("go.mod", GO_MOD), ("cmd/app/main.go", MAIN), ("cmd/seed/main.go", PLAIN_MAIN)],
-        "go  ./cmd/app 0.29.1",
-    ),
-    (
-        "Go with a generator that is not built",
-        &[
-            ("go.mod", GO_MOD),
-            ("internal/gen/gen.go", "//go:build ignore\n\npackage main\n"),
-            ("server/main.go", PLAIN_MAIN),
-        ],
-        "go  ./server 0.29.1",
-    ),
-    (
-        "Go with a module of its own inside",
-        &[("go.mod", GO_MOD), ("app/main.go", PLAIN_MAIN), ("tool/go.mod", OTHER_MOD), ("tool/main.go", PLAIN_MAIN)],
-        "go  ./app 0.29.1",
-    ),
-    (
-        "Go wins over its own folders",
-        &[("go.mod", GO_MOD), ("main.go", MAIN), ("pb_hooks/a.pb.js", ""), ("pb_public/index.html", "")],
-        "go  . 0.29.1; hooks pb_hooks; public pb_public",
-    ),
-    (
-        "Go without PocketBase is not the app",
-        &[("tool/go.mod", OTHER_MOD), ("tool/main.go", PLAIN_MAIN), ("pb_hooks/a.pb.js", "")],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "an indirect requirement is not one",
-        &[
-            ("go.mod", "module x\nrequire github.com/pocketbase/pocketbase v0.29.1 // indirect\n"),
-            ("main.go", MAIN),
-            ("pb_hooks/a.pb.js", ""),
-        ],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "Go and a frontend",
-        &[
-            ("backend/go.mod", GO_MOD),
-            ("backend/main.go", MAIN),
-            ("frontend/package.json", VITE),
-            ("frontend/package-lock.json", "{}"),
-        ],
-        "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist",
-    ),
-    (
-        "a frontend without a lock file",
-        &[("pb_hooks/a.pb.js", ""), ("frontend/package.json", PLAIN)],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] ?",
-    ),
-    (
-        "a frontend at the root",
-        &[("pb_hooks/a.pb.js", ""), ("package.json", VITE), ("package-lock.json", "{}")],
-        "pb 1.2.3; hooks pb_hooks; frontend  [npm ci, npm run build] dist",
-    ),
-    (
-        "a frontend with pnpm",
-        &[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE), ("web/pnpm-lock.yaml", "")],
-        "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile, pnpm run build] web/dist",
-    ),
-    (
-        "a frontend with bun",
-        &[("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE), ("frontend/bun.lock", "")],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [bun install --frozen-lockfile, bun run build] frontend/dist",
-    ),
-    (
-        "several lock files, one manager named",
-        &[
-            (
-                "frontend/package.json",
-                r#"{"packageManager":"yarn@4.1.0","scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#,
-            ),
-            ("frontend/yarn.lock", ""),
-            ("frontend/package-lock.json", "{}"),
-            ("pb_hooks/a.pb.js", ""),
-        ],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [yarn install --immutable, yarn run build] frontend/dist",
-    ),
-    (
-        "frontend/ wins over the root's package.json",
-        &[("pb_hooks/a.pb.js", ""), ("package.json", PLAIN), ("frontend/package.json", VITE)],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/dist",
-    ),
-    (
-        "a frontend that builds into pb_public",
-        &[
-            ("pb_hooks/a.pb.js", ""),
-            ("pb_public/index.html", "old"),
-            ("ui/package.json", VITE),
-            ("ui/vite.config.ts", "export default { build: { outDir: \"../pb_public\" } }"),
-        ],
-        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] pb_public",
-    ),
-    (
-        "a frontend that is copied into pb_public",
-        &[
-            ("backend/pb_hooks/a.pb.js", ""),
-            (
-                "ui/package.json",
-                r#"{"scripts":{"build":"vite build","postbuild":"cp -r dist/. ../backend/pb_public/"}}"#,
-            ),
-        ],
-        "pb 1.2.3; hooks backend/pb_hooks; frontend ui [npm install, npm run build] backend/pb_public",
-    ),
-    (
-        "a committed page that no build writes",
-        &[("pb_public/index.html", ""), ("package.json", PLAIN)],
-        "pb 1.2.3; public pb_public",
-    ),
-    (
-        "files to serve beside a built frontend",
-        &[("pb_public/robots.txt", ""), ("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE)],
-        "pb 1.2.3; hooks pb_hooks; public pb_public; frontend frontend [npm install, npm run build] frontend/dist",
-    ),
-    (
-        "a package without a build script",
-        &[("pb_hooks/a.pb.js", ""), ("package.json", r#"{"scripts":{"test":"x"}}"#)],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    ("a broken package.json", &[("pb_hooks/a.pb.js", ""), ("package.json", "{")], "pb 1.2.3; hooks pb_hooks"),
-    (
-        "SvelteKit with a server",
-        &[
-            ("pb_hooks/a.pb.js", ""),
-            ("frontend/package.json", SVELTEKIT),
-            ("frontend/svelte.config.js", "import adapter from '@sveltejs/adapter-node';"),
-        ],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "SvelteKit as files",
-        &[
-            ("pb_hooks/a.pb.js", ""),
-            ("frontend/package.json", SVELTEKIT),
-            ("frontend/svelte.config.js", "import adapter from '@sveltejs/adapter-static';\nadapter({ pages: 'www' })"),
-        ],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/www",
-    ),
-    (
-        "Next.js with a server",
-        &[
-            ("pb_hooks/a.pb.js", ""),
-            ("frontend/package.json", r#"{"scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#),
-            ("frontend/next.config.js", "// output: 'export'\nmodule.exports = {}"),
-        ],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "Next.js as files",
-        &[
-            ("pb_hooks/a.pb.js", ""),
-            ("frontend/package.json", r#"{"scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#),
-            ("frontend/next.config.js", "module.exports = { output: \"export\" }"),
-        ],
-        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/out",
-    ),
-    (
-        "a frontend that Go embeds",
-        &[
-            ("go.mod", GO_MOD),
-            ("main.go", MAIN),
-            ("ui/embed.go", "package ui\n\n//go:embed all:dist\nvar Dist embed.FS\n"),
-            ("ui/package.json", VITE),
-            ("other/package.json", VITE),
-        ],
-        "go  . 0.29.1; frontend ui [npm install, npm run build] ui/dist",
-    ),
-    (
-        "frontends that are as likely",
-        &[("pb_hooks/a.pb.js", ""), ("one/package.json", VITE), ("two/package.json", VITE)],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "a backend and a frontend in apps",
-        &[("apps/api/go.mod", GO_MOD), ("apps/api/main.go", MAIN), ("apps/web/package.json", VITE)],
-        "go apps/api . 0.29.1; frontend apps/web [npm install, npm run build] apps/web/dist",
-    ),
-    (
-        "lab.toml names the root",
-        &[("lab.toml", "root = \"two\""), ("one/pb_hooks/a.pb.js", ""), ("two/pb_hooks/a.pb.js", "")],
-        "pb 1.2.3; hooks two/pb_hooks",
-    ),
-    (
-        "lab.toml states everything",
-        &[
-            (
-                "lab.toml",
-                "[pocketbase]\nversion = \"0.30.0\"\n[server]\nkind = \"pocketbase\"\n[hooks]\npath = \"src/hooks\"\n[migrations]\npath = \"db\"\n[public]\npath = \"www\"\n",
-            ),
-            ("src/hooks/a.pb.js", ""),
-            ("db/1.js", ""),
-            ("www/index.html", ""),
-        ],
-        "pb 0.30.0; hooks src/hooks; migrations db; public www",
-    ),
-    (
-        "lab.toml switches the frontend off",
-        &[("lab.toml", "frontend = false"), ("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE)],
-        "pb 1.2.3; hooks pb_hooks",
-    ),
-    (
-        "lab.toml corrects the frontend",
-        &[
-            ("lab.toml", "[frontend]\ndirectory = \"site\"\nbuild = \"npm run export\"\noutput = \"site/www\""),
-            ("pb_hooks/a.pb.js", ""),
-            ("site/package.json", PLAIN),
-        ],
-        "pb 1.2.3; hooks pb_hooks; frontend site [npm install, npm run export] site/www",
-    ),
-    ("lab.toml alone is an app", &[("lab.toml", "[server]\nkind = \"pocketbase\""), ("README.md", "")], "pb 1.2.3"),
-    (
-        "lab.toml chooses the Go package",
-        &[
-            ("lab.toml", "[server]\nkind = \"go\"\npackage = \"cmd/b\""),
-            ("go.mod", GO_MOD),
-            ("cmd/a/main.go", MAIN),
-            ("cmd/b/main.go", MAIN),
-        ],
-        "go  ./cmd/b 0.29.1",
-    ),
-];
 
 #[test]
 fn trees_are_recognised() {
@@ -338,6 +63,11 @@ fn trees_are_recognised() {
     }
 }
 
+/// What a plan does, without what it tells.
+fn without_words(plan: BuildPlan) -> BuildPlan {
+    BuildPlan { reasons: Vec::new(), warnings: Vec::new(), ..plan }
+}
+
 #[test]
 fn a_plan_stated_as_lab_toml_gives_the_same_plan() {
     for (name, files, _) in TREES {
@@ -346,11 +76,7 @@ fn a_plan_stated_as_lab_toml_gives_the_same_plan() {
         let mut tree = Tree::of(files);
         tree.insert_file("lab.toml", &toml);
         let after = detect(&tree, &DetectSettings::default()).unwrap_or_else(|error| panic!("{name}: {error}\n{toml}"));
-        assert_eq!(
-            BuildPlan { reasons: Vec::new(), ..after },
-            BuildPlan { reasons: Vec::new(), ..before },
-            "{name}: {toml}"
-        );
+        assert_eq!(without_words(after), without_words(before), "{name}: {toml}");
     }
 }
 
@@ -359,7 +85,16 @@ fn what_cannot_be_decided_is_told_and_asked() {
     const FAILURES: &[(&str, Files, &[&str])] = &[
         ("nothing", &[("README.md", "")], &["no PocketBase app", "go.mod", "pb_hooks", "lab.toml"]),
         ("a frontend only", &[("package.json", VITE)], &["no PocketBase app"]),
-        ("too deep", &[("a/b/c/pb_hooks/a.pb.js", "")], &["no PocketBase app"]),
+        (
+            "two apps, deep down",
+            &[("a/b/c/pb_hooks/a.pb.js", ""), ("a/b/d/pb_hooks/a.pb.js", "")],
+            &["2 folders", "a/b/c"],
+        ),
+        (
+            "hooks that Git LFS keeps elsewhere",
+            &[("pb_hooks/a.pb.js", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")],
+            &["pb_hooks/a.pb.js", "LFS pointer"],
+        ),
         (
             "two apps",
             &[("one/pb_hooks/a.pb.js", ""), ("two/pb_hooks/a.pb.js", "")],
@@ -427,8 +162,66 @@ fn reasons_tell_what_was_passed_over() {
         ("frontends that are as likely", "could both be the frontend"),
     ] {
         let plan = plan(find(name)).expect(name);
-        assert!(plan.reasons.iter().any(|reason| reason.contains(words)), "{name}: {:#?}", plan.reasons);
+        let mut told = plan.reasons.iter().chain(&plan.warnings);
+        assert!(told.any(|reason| reason.contains(words)), "{name}: {plan:#?}");
     }
+}
+
+#[test]
+fn a_frontend_says_which_tools_and_variables_it_wants() {
+    let frontend = |files: &[(&str, &str)]| {
+        let mut tree = Tree::of(&[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE)]);
+        for (path, text) in files {
+            tree.insert_file(path, text);
+        }
+        detect(&tree, &DetectSettings::default()).expect("plan").frontend.expect("frontend")
+    };
+    let tool = |files: &[(&str, &str)]| {
+        let manager = frontend(files).manager.expect("manager");
+        (manager.name, manager.version.unwrap_or_default())
+    };
+    for (files, name, version) in [
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n")][..], "pnpm", "9"),
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: 5.4\n")], "pnpm", "7"),
+        (&[("web/yarn.lock", "# yarn lockfile v1\n")], "yarn", "1"),
+        (&[("web/yarn.lock", "__metadata:\n  version: 6\n")], "yarn", "3"),
+        (&[("web/yarn.lock", "__metadata:\n  version: 8\n")], "yarn", "4"),
+        (&[("web/yarn.lock", ""), ("web/.yarnrc.yml", "yarnPath: .yarn/releases/yarn-4.1.0.cjs\n")], "yarn", "4.1.0"),
+        (&[("web/bun.lockb", ""), ("web/package-lock.json", "")], "bun", ""),
+        (&[("package.json", r#"{"workspaces":["web"],"packageManager":"pnpm@9.1.0+sha512.00"}"#)], "pnpm", "9.1.0"),
+    ] {
+        assert_eq!(tool(files), (name.to_owned(), version.to_owned()), "{files:?}");
+    }
+    let node = |files: &[(&str, &str)]| frontend(files).node.unwrap_or_default();
+    assert_eq!(node(&[(".nvmrc", "v20.11.0\n"), ("web/.node-version", "22")]), "22");
+    assert_eq!(node(&[(".nvmrc", "lts/jod\n")]), "22");
+    assert_eq!(node(&[(".tool-versions", "nodejs 18.2.0\n")]), "18.2.0");
+    assert_eq!(node(&[("package.json", r#"{"engines":{"node":">=20"}}"#)]), ">=20");
+    assert_eq!(node(&[(".nvmrc", "lts/*\n")]), "");
+    let env = |files: &[(&str, &str)]| frontend(files).env;
+    assert_eq!(env(&[("web/.env.example", "VITE_PB_URL=\nVITE_TITLE=x\nPB_URL=x\n")])["VITE_PB_URL"], "/");
+    assert_eq!(env(&[("web/.env", "export VITE_API_URL=http://localhost:8090\n")])["VITE_API_URL"], "/");
+    assert!(env(&[("web/.env", "VITE_API_URL=https://api.example.com\n")]).is_empty());
+    assert!(frontend(&[]).optional, "the app runs without it");
+}
+
+#[test]
+fn a_hostile_tree_is_planned_in_bounded_time() {
+    let mut tree = Tree::of(&[("pb_hooks/a.pb.js", "")]);
+    let flags = "--dir=".repeat(40_000);
+    let versions = "pocketbase_$PB_VERSION=1:".repeat(10_000);
+    let imports = "$env/static/public".repeat(10_000);
+    for n in 0..300 {
+        tree.insert_file(&format!("{n}/package.json"), SVELTEKIT);
+        tree.insert_file(&format!("{n}/Dockerfile"), &flags);
+        tree.insert_file(&format!("{n}/main.go"), MAIN);
+        tree.insert_file(&format!("scripts/{n}.sh"), &versions);
+    }
+    tree.insert_file("0/src/a.ts", &imports);
+    let started = std::time::Instant::now();
+    let _ = detect(&tree, &DetectSettings::default());
+    // far above what it takes on a busy machine, far below what a square of the size would
+    assert!(started.elapsed() < std::time::Duration::from_mins(1), "{:?}", started.elapsed());
 }
 
 fn is_confined(path: &Path) -> bool {
@@ -470,10 +263,14 @@ proptest! {
     ) {
         let files: Vec<(String, String)> = files.into_iter().map(|(path, text)| (path.join("/"), text)).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-        if let Ok(plan) = detect(&Tree::of(&files), &DetectSettings::default()) {
+        let tree = Tree::of(&files);
+        let plan = detect(&tree, &DetectSettings::default());
+        let again = detect(&tree.clone(), &DetectSettings::default());
+        prop_assert_eq!(format!("{plan:?}"), format!("{again:?}"));
+        if let Ok(plan) = plan {
             let frontend = plan.frontend.iter().flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
-            let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), module];
+            let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
             for path in all.into_iter().chain(frontend).flatten() {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }

@@ -1,55 +1,151 @@
 //! Which PocketBase version an app without Go was written for.
 
-use super::{Scope, paths};
+use super::{
+    Candidate, Notes, Scope, candidate,
+    folders::Folders,
+    generation::{self, Code},
+    package::Package,
+    paths,
+    recipes::{Kind, Recipe, versions},
+};
+use crate::pocketbase::Generation;
 
-/// What Dockerfiles call it.
-const NAMES: &[&str] = &["PB_VERSION", "POCKETBASE_VERSION", "POCKET_BASE_VERSION"];
+/// The minor version of PocketBase since which it runs hooks, and since which it says that it is up. Source: its change
+/// log.
+const FIRST_WITH_HOOKS: u64 = 17;
+const FIRST_WITH_HEALTH: u64 = 10;
 
-/// What `lab.toml` says, else what a Dockerfile pins, else the embedder's.
-pub(super) fn find(scope: &Scope<'_>, root: &str, reasons: &mut Vec<String>) -> String {
+/// A version that the repository names.
+struct Pin {
+    version: String,
+    minor: u64,
+    generation: Generation,
+    /// Where.
+    file: String,
+}
+
+/// What `lab.toml` says, else what the repository pins, else what its code and its SDK are for, else the embedder's.
+/// Code of one generation has a veto over a version of the other: it would not run there.
+pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) -> String {
+    let code = generation::read(scope, folders);
+    let wanted = code.generation();
+    if code.is_mixed() {
+        notes.warn(format!(
+            "the code is for two generations of PocketBase: `{}` for the one before 0.23, `{}` for the one since; no version runs both",
+            code.before[0], code.from[0]
+        ));
+    }
     if let Some(pocketbase) = &scope.stated.toml.pocketbase {
         let version = pocketbase.version.as_str().to_owned();
-        reasons.push(format!("PocketBase {version}: `{}` says so", scope.stated.path()));
+        notes.say(format!("PocketBase {version}: `{}` says so", scope.stated.path()));
+        let generation = semver::Version::parse(&version).ok().map(|version| Generation::of(&version));
+        if let (Some(generation), Some(wanted)) = (generation, wanted)
+            && generation != wanted
+        {
+            notes.warn(format!("PocketBase {version} is stated, but the code ({}) is for {wanted}", proof(&code)));
+        }
         return version;
     }
-    for folder in [root, scope.root.as_str()] {
-        let file = paths::join(folder, "Dockerfile");
-        if let Some(version) = scope.tree.text(&file).and_then(pin) {
-            reasons.push(format!("PocketBase {version}: `{file}` pins it"));
-            return version;
+    let pins = pins(scope, chosen);
+    let oldest = if folders.hooks.is_some() { FIRST_WITH_HOOKS } else { FIRST_WITH_HEALTH };
+    let fits = |pin: &&Pin| wanted.is_none_or(|wanted| wanted == pin.generation) && pin.minor >= oldest;
+    if let Some(pin) = pins.iter().find(fits) {
+        for passed in pins.iter().take_while(|pin| !fits(pin)) {
+            notes.warn(vetoed(passed, &code));
         }
+        notes.say(format!("PocketBase {}: `{}` names it", pin.version, pin.file));
+        let others: Vec<&Pin> = pins.iter().filter(|it| it.version != pin.version && fits(it)).take(3).collect();
+        for other in others {
+            notes.say(format!(
+                "PocketBase {} in `{}` was passed over: `{}` comes first",
+                other.version, other.file, pin.file
+            ));
+        }
+        return pin.version.clone();
+    }
+    for pin in pins.iter().take(3) {
+        notes.warn(vetoed(pin, &code));
+    }
+    if let Some(wanted) = wanted {
+        let version = newest(scope, wanted);
+        notes.say(format!("PocketBase {version}: the code ({}) is for the API {wanted}", proof(&code)));
+        return version;
+    }
+    if let Some((generation, file)) = sdk(scope) {
+        let version = newest(scope, generation);
+        notes.say(format!("PocketBase {version}: the JavaScript SDK in `{file}` is for PocketBase {generation}"));
+        return version;
     }
     let version = scope.settings.pocketbase.clone();
-    reasons.push(format!("PocketBase {version}: nothing names a version, this is the default"));
+    notes.say(format!("PocketBase {version}: nothing names a version, this is the default"));
     version
 }
 
-/// `ARG PB_VERSION=0.28.4`, `ENV PB_VERSION 0.28.4`
-fn pin(dockerfile: &str) -> Option<String> {
-    dockerfile.lines().find_map(|line| {
-        let (instruction, rest) = line.trim().split_once(char::is_whitespace)?;
-        if !["ARG", "ENV"].iter().any(|it| instruction.eq_ignore_ascii_case(it)) {
-            return None;
-        }
-        let (name, value) = rest.trim().split_once(['=', ' '])?;
-        let value = value.split_whitespace().next()?.trim_matches(['"', '\'']).trim_start_matches('v');
-        let version = semver::Version::parse(value).ok()?;
-        NAMES.contains(&name.trim()).then(|| version.to_string())
-    })
+/// The newest version of a generation; of the current one it is the embedder's.
+fn newest(scope: &Scope<'_>, generation: Generation) -> String {
+    let default = semver::Version::parse(&scope.settings.pocketbase).ok();
+    match default {
+        Some(default) if Generation::of(&default) == generation => default.to_string(),
+        _ => generation.newest().to_owned(),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::pin;
+fn proof(code: &Code) -> String {
+    let files = match code.generation() {
+        Some(Generation::Before023) => &code.before,
+        _ => &code.from,
+    };
+    let first = files.first().map_or("", String::as_str);
+    if files.len() > 1 { format!("`{first}` and {} more", files.len() - 1) } else { format!("`{first}`") }
+}
 
-    #[test]
-    fn a_dockerfile_pins_a_version_in_several_ways() {
-        for text in ["ARG PB_VERSION=0.28.4", "FROM x\nENV PB_VERSION \"v0.28.4\"", "arg POCKETBASE_VERSION=0.28.4 # x"]
-        {
-            assert_eq!(pin(text).as_deref(), Some("0.28.4"), "{text}");
-        }
-        for text in ["ARG PB_VERSION", "ARG PB_VERSION=latest", "ARG NODE_VERSION=20.0.0", "RUN PB_VERSION=0.28.4"] {
-            assert_eq!(pin(text), None, "{text}");
-        }
-    }
+fn vetoed(pin: &Pin, code: &Code) -> String {
+    let why = match code.generation() {
+        Some(wanted) if wanted != pin.generation => format!("the code ({}) is for the API {wanted}", proof(code)),
+        _ => "that version is too old to run this app here".to_owned(),
+    };
+    format!("`{}` names PocketBase {}, but {why}: passed over", pin.file, pin.version)
+}
+
+/// Every version that is named, the most believable first: by kind of file, then in or above the app's folder.
+fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
+    let beside = |recipe: &&Recipe<'_>| {
+        let folder = paths::parent(recipe.path);
+        !(folder == chosen.root || paths::is_below(&chosen.root, folder) || paths::is_below(folder, &chosen.root))
+    };
+    let mut recipes: Vec<&Recipe<'_>> = scope.recipes.iter().collect();
+    recipes.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), beside(recipe)));
+    let pin = |version: String, file: &str| {
+        let parsed = semver::Version::parse(&version).ok()?;
+        Some(Pin { version, minor: parsed.minor, generation: Generation::of(&parsed), file: file.to_owned() })
+    };
+    let of = |recipe: &Recipe<'_>| pin(versions::pinned(recipe)?, recipe.path);
+    let (told, sure): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| recipe.kind >= Kind::Readme);
+    let mut all: Vec<Pin> = sure.into_iter().filter_map(of).collect();
+    // a committed program says its version, and the name of a packed one too
+    let here = || scope.tree.below(&scope.root).map(|(path, _)| path);
+    let by_program = scope.tree.programs().filter(|(path, _)| paths::is_below(path, &scope.root));
+    all.extend(by_program.filter_map(|(path, version)| pin(version.to_owned(), path)));
+    let packed = here().filter(|path| paths::name(path).starts_with("pocketbase_"));
+    all.extend(packed.take(8).filter_map(|path| pin(versions::of_archive(paths::name(path))?, path)));
+    all.extend(told.into_iter().filter_map(of));
+    all
+}
+
+/// What the JavaScript SDK of a `package.json` is for: 0.22 of it came with 0.23 of PocketBase. Source: PocketBase's
+/// change log of 0.23.
+fn sdk(scope: &Scope<'_>) -> Option<(Generation, String)> {
+    let files = scope.tree.texts().filter(|(path, _)| paths::name(path) == "package.json");
+    let genuine = files.filter(|(path, _)| candidate::decoy(paths::parent(path), &scope.root).is_none());
+    genuine.take(64).find_map(|(path, _)| {
+        let package = Package::read(scope, paths::parent(path))?;
+        let range = package.dependencies.get("pocketbase")?;
+        let digits = &range[range.find(|c: char| c.is_ascii_digit())?..];
+        let mut numbers = digits.split(['.', '-', ' ']).map(|part| part.parse::<u64>().unwrap_or(u64::MAX));
+        let generation = match (numbers.next()?, numbers.next()?) {
+            (0, minor) if minor < 22 => Generation::Before023,
+            _ => Generation::From023,
+        };
+        Some((generation, path.to_owned()))
+    })
 }

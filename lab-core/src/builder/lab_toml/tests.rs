@@ -25,6 +25,7 @@ output = "web/dist"
 
 [hooks]
 path = "./backend/hooks/"
+pool = 4
 
 [migrations]
 path = "backend/db"
@@ -46,7 +47,9 @@ fn everything_can_be_stated() {
     let Some(Section::On(frontend)) = &toml.frontend else { panic!("no frontend: {toml:?}") };
     assert_eq!(frontend.install, Some(Words(vec!["pnpm".to_owned(), "install".to_owned()])));
     let Some(Section::On(hooks)) = &toml.hooks else { panic!("no hooks: {toml:?}") };
-    assert_eq!(hooks.path.get_ref().as_str(), "backend/hooks");
+    let path = hooks.path.as_ref().expect("path");
+    assert_eq!(path.get_ref().as_str(), "backend/hooks");
+    assert_eq!(hooks.pool, Some(PoolSize(4)));
     assert_eq!(toml.health.and_then(|health| health.timeout), Some(Seconds(30)));
     assert_eq!(read("").expect("empty"), LabToml::default());
     assert_eq!(read("frontend = false").expect("off").frontend, Some(Section::Off));
@@ -90,6 +93,7 @@ fn errors_name_the_file_the_line_and_the_key() {
         ("[server]\nargs = [\"--dir\", \"/\"]", &["`--dir` is not the app's"]),
         ("[server]\ntags = [\"a b\"]", &["build tag"]),
         ("[health]\npath = \"api\"", &["line 2", "starts with `/`"]),
+        ("[hooks]\npool = 0", &["line 2", "`hooks.pool`", "from 1 to 1000"]),
         ("[health]\ntimeout = 0", &["line 2", "from 1 to 3600"]),
         ("[env]\nrequired = [\"1X\"]", &["line 2", "name of a variable"]),
         ("[frontend]\nbuild = \"\\u0000\"", &["line 2", "not a command"]),
@@ -107,4 +111,47 @@ fn errors_name_the_file_the_line_and_the_key() {
 fn a_file_that_is_too_big_is_refused() {
     let error = read(&"# comment\n".repeat(10_000)).expect_err("too big");
     assert!(error.contains("65536"), "{error}");
+}
+
+/// What the parser knows in a section, by its own words.
+fn known(section: &str) -> Vec<String> {
+    let text = if section.is_empty() { "zzz = 1".to_owned() } else { format!("[{section}]\nzzz = 1") };
+    let error = toml::from_str::<LabToml>(&text).expect_err(&text);
+    let (_, expected) = error.message().split_once("expected ").expect("a list of names");
+    let mut names: Vec<String> = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_schema_knows_what_the_parser_knows() {
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../docs/lab.schema.json")).expect("the schema is JSON");
+    let properties = |section: &serde_json::Value| {
+        let object = section.get("oneOf").map_or(section, |one_of| &one_of[0]);
+        assert_eq!(object["additionalProperties"], serde_json::Value::Bool(false));
+        object["properties"].as_object().expect("properties").clone()
+    };
+    let check = |section: &str, properties: &serde_json::Map<String, serde_json::Value>| {
+        let mut names: Vec<String> = properties.keys().cloned().collect();
+        names.sort();
+        assert_eq!(names, known(section), "[{section}]");
+        let is_section = |property: &serde_json::Value| property.get("type").is_none_or(|it| it == "object");
+        for (name, property) in properties {
+            let Some(example) = property["examples"].get(0) else {
+                assert!(section.is_empty() && is_section(property), "{section} {name} has no example");
+                continue;
+            };
+            let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+            let text = format!("{header}{name} = {example}\n");
+            read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        }
+    };
+    let top = properties(&schema);
+    check("", &top);
+    for (section, property) in top.iter().filter(|(name, _)| *name != "root") {
+        check(section, &properties(property));
+        let can_be_off = property.get("oneOf").is_some();
+        assert_eq!(read(&format!("{section} = false")).is_ok(), can_be_off, "{section} = false");
+    }
 }

@@ -200,10 +200,22 @@ pub struct Seconds(pub u64);
 
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = i64::deserialize(deserializer)?;
-        match u64::try_from(seconds) {
-            Ok(good @ 1..=3600) => Ok(Self(good)),
-            _ => Err(de::Error::custom(format!("{seconds} is not a number of seconds from 1 to 3600"))),
-        }
+        number(deserializer, 3600, "seconds").map(Self)
     }
+}
+
+/// A number of JavaScript runtimes from 1 to 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PoolSize(pub u64);
+
+impl<'de> Deserialize<'de> for PoolSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        number(deserializer, 1000, "runtimes").map(Self)
+    }
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D, most: u64, of: &str) -> Result<u64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    let good = u64::try_from(number).ok().filter(|number| (1..=most).contains(number));
+    good.ok_or_else(|| de::Error::custom(format!("{number} is not a number of {of} from 1 to {most}")))
 }

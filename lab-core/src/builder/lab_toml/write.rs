@@ -3,8 +3,8 @@
 use toml::Spanned;
 
 use super::{
-    EnvName, EnvSection, Flag, FolderSection, FrontendSection, HealthPath, HealthSection, LabToml, PocketBaseSection,
-    RepoPath, Seconds, Section, ServerKind, ServerSection, Tag, VersionNumber, Words,
+    EnvName, EnvSection, Flag, FolderSection, FrontendSection, HealthPath, HealthSection, HooksSection, LabToml,
+    PocketBaseSection, RepoPath, Seconds, Section, ServerKind, ServerSection, Tag, VersionNumber, Words,
 };
 use crate::builder::plan::{BuildPlan, Frontend, Server};
 
@@ -21,7 +21,10 @@ impl BuildPlan {
                 Some(frontend) => Section::On(frontend.stated()?),
                 None => Section::Off,
             }),
-            hooks: Some(folder(self.hooks.as_deref())?),
+            hooks: Some(match &self.hooks {
+                Some(hooks) => Section::On(HooksSection { path: Some(path(hooks)?), pool: None }),
+                None => Section::Off,
+            }),
             migrations: Some(folder(self.migrations.as_deref())?),
             public: Some(folder(self.public.as_deref())?),
             health: Some(HealthSection {
@@ -72,6 +75,7 @@ impl Frontend {
             install: Some(Words(install)),
             build: Some(Words(build)),
             output: self.output.as_ref().map(path).transpose()?,
+            optional: self.optional,
         })
     }
 }

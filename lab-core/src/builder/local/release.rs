@@ -86,7 +86,7 @@ impl Build {
         }
         let (program, flags, pocketbase) = match &self.job.plan.server {
             Server::PocketBase { version } => self.official(version).await?,
-            Server::Go { module, package, tags, pocketbase } => {
+            Server::Go { module, package, tags, pocketbase, .. } => {
                 self.go(module, package, tags).await?;
                 ("app", Flags::Base, pocketbase.clone())
             }

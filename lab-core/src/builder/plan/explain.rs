@@ -2,17 +2,20 @@
 
 use std::{fmt, path::Path};
 
-use super::{BuildPlan, Server};
+use super::{BuildPlan, Frontend, Server};
 
 impl BuildPlan {
-    /// What will be built and run, then why, as lines.
+    /// What will be built and run, then what the owner should know (`!`), then why (`-`), as lines.
     pub fn explain(&self) -> Vec<String> {
         let mut lines = vec![format!("server      {}", self.server)];
         for (name, path) in [("hooks", &self.hooks), ("migrations", &self.migrations), ("public", &self.public)] {
             lines.extend(path.as_deref().map(|path| format!("{name:<12}{}", shown(path))));
         }
         if let Some(frontend) = &self.frontend {
-            lines.push(format!("frontend    {}", shown(&frontend.directory)));
+            let optional = if frontend.optional { " (deployed without it when its build fails)" } else { "" };
+            lines.push(format!("frontend    {}{optional}", shown(&frontend.directory)));
+            lines.extend(frontend.tools().map(|tools| format!("  with      {tools}")));
+            lines.extend(frontend.env.iter().map(|(name, value)| format!("  sets      {name}={value}")));
             lines.extend(frontend.commands.iter().map(|words| format!("  runs      {}", words.join(" "))));
             let output = frontend.output.as_deref().map_or("the folder the build makes".to_owned(), shown);
             lines.push(format!("  serves    {output}"));
@@ -24,8 +27,29 @@ impl BuildPlan {
         if !self.required_env.is_empty() {
             lines.push(format!("needs       {}", self.required_env.join(", ")));
         }
+        if !self.env_hints.is_empty() {
+            lines.push(format!("may want    {}", self.env_hints.join(", ")));
+        }
+        if self.env_file {
+            lines.push("writes      .env".to_owned());
+        }
+        lines.extend(self.seed.as_deref().map(|seed| format!("seed        {} (with --seed-data)", shown(seed))));
+        lines.extend(self.warnings.iter().map(|warning| format!("! {warning}")));
         lines.extend(self.reasons.iter().map(|reason| format!("- {reason}")));
         lines
+    }
+}
+
+impl Frontend {
+    /// The tools it is built with: `pnpm 9, Node >=20`.
+    fn tools(&self) -> Option<String> {
+        let manager = self.manager.as_ref().map(|manager| match &manager.version {
+            Some(version) => format!("{} {version}", manager.name),
+            None => manager.name.clone(),
+        });
+        let node = self.node.as_ref().map(|node| format!("Node {node}"));
+        let all: Vec<String> = manager.into_iter().chain(node).collect();
+        (!all.is_empty()).then(|| all.join(", "))
     }
 }
 
@@ -51,8 +75,11 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PocketBase { version } => write!(f, "the official PocketBase {version}"),
-            Self::Go { module, package, tags, pocketbase } => {
-                write!(f, "Go, in {}: {}", shown(module), Self::go_build(package, tags, Path::new("app")).join(" "))?;
+            Self::Go { module, package, tags, pocketbase, cgo, go } => {
+                let go = go.as_ref().map_or_else(|| "Go".to_owned(), |go| format!("Go {go}"));
+                let cgo = if *cgo { " with cgo" } else { "" };
+                let command = Self::go_build(package, tags, Path::new("app")).join(" ");
+                write!(f, "{go}{cgo}, in {}: {command}", shown(module))?;
                 pocketbase.as_ref().map_or(Ok(()), |version| write!(f, " (PocketBase {version})"))
             }
         }

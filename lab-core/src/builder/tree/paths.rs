@@ -14,6 +14,16 @@ pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
+/// Whether a name ends in one of these.
+pub fn ends_in(name: &str, ends: &[&str]) -> bool {
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+/// The folders that `path` is in, the nearest first and the tree itself last.
+pub fn above(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors((!path.is_empty()).then(|| parent(path)), |at| (!at.is_empty()).then(|| parent(at)))
+}
+
 /// The last name of `path`.
 pub fn name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
@@ -22,6 +32,15 @@ pub fn name(path: &str) -> &str {
 /// Whether `path` is somewhere in `folder`.
 pub fn is_below(path: &str, folder: &str) -> bool {
     !path.is_empty() && (folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+}
+
+/// The deepest folder that both are in or are.
+pub fn common<'a>(one: &'a str, other: &str) -> &'a str {
+    let mut folder = one;
+    while !(folder == other || is_below(other, folder)) {
+        folder = parent(folder);
+    }
+    folder
 }
 
 /// How many names `path` has.
@@ -72,5 +91,13 @@ mod tests {
         assert_eq!(normal("", "./a//b/.").as_deref(), Some("a/b"));
         assert_eq!(normal("a", "../..").as_deref(), None);
         assert_eq!(normal("a", "/etc").as_deref(), None);
+    }
+
+    #[test]
+    fn two_paths_have_a_deepest_folder_in_common() {
+        assert_eq!(common("a/b/c", "a/b/d"), "a/b");
+        assert_eq!(common("a/b", "a/b/d"), "a/b");
+        assert_eq!(common("a/b", "a/bc"), "a");
+        assert_eq!(common("a", "b"), "");
     }
 }

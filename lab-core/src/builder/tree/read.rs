@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Kind, Tree, paths};
+use super::{Kind, Magic, Tree, paths, program, relevant::relevant};
 use crate::builder::BuildError;
 
 /// How much of a checkout is looked at. What is beyond is left out, and the tree says so.
@@ -31,33 +31,26 @@ impl Default for Limits {
 }
 
 /// Folders that are listed but not entered: they are never where an app is, and they are big.
-const CLOSED: &[&str] = &[".git", "node_modules", "pb_data"];
+const CLOSED: &[&str] = &[".git", "node_modules", ".svelte-kit", ".next", ".nuxt", ".pnpm-store"];
 
-/// Files whose content detection reads, by name.
-const NAMES: &[&str] = &["lab.toml", "go.mod", "package.json", "angular.json", "Dockerfile"];
+/// The folder of an app's data: its own files are listed, what is in its folders is not.
+const DATA: &str = "pb_data";
 
-/// Files whose content detection reads, by how the name starts.
-const STARTS: &[&str] = &[
-    "next.config.",
-    "nuxt.config.",
-    "svelte.config.",
-    "astro.config.",
-    "vite.config.",
-    "react-router.config.",
-    "app.config.",
-    "Dockerfile.",
-];
-
-/// Whether detection reads the content of files of that name.
-pub fn relevant(name: &str) -> bool {
-    let is_go = Path::new(name).extension().is_some_and(|extension| extension == "go");
-    NAMES.contains(&name) || is_go || STARTS.iter().any(|start| name.starts_with(start))
-}
+/// So many programs are asked for their version: each is tens of megabytes to look through.
+const MAX_PROGRAMS: usize = 4;
 
 impl Tree {
     /// Reads `folder`, its shallow parts first and never through a link. Blocks.
     pub fn read(folder: &Path, limits: &Limits) -> Result<Self, BuildError> {
-        let mut reading = Reading { tree: Self::default(), limits, bytes: 0, unreadable: 0 };
+        let mut reading = Reading {
+            tree: Self::default(),
+            limits,
+            bytes: 0,
+            unreadable: 0,
+            programs: 0,
+            has_lfs: false,
+            kits: Vec::new(),
+        };
         reading.walk(folder)?;
         Ok(reading.tree)
     }
@@ -68,6 +61,11 @@ struct Reading<'a> {
     limits: &'a Limits,
     bytes: u64,
     unreadable: usize,
+    programs: usize,
+    /// Whether a `.gitattributes` names Git LFS.
+    has_lfs: bool,
+    /// The folders of `SvelteKit` packages: their sources tell which variables a build cannot do without.
+    kits: Vec<String>,
 }
 
 impl Reading<'_> {
@@ -94,6 +92,7 @@ impl Reading<'_> {
                 let inside = paths::join(&path, &name);
                 if self.add(&child.path(), &name, &inside)
                     && !CLOSED.contains(&name.as_str())
+                    && paths::name(&path) != DATA
                     && paths::depth(&inside) < self.limits.depth
                 {
                     queue.push_back((child.path(), inside));
@@ -115,27 +114,60 @@ impl Reading<'_> {
             // gone while reading counts as never there
             _ => Kind::Other,
         };
-        if matches!(kind, Kind::File { .. })
-            && relevant(name)
-            && self.bytes < self.limits.total_bytes
-            && let Some(text) = self.text(on_disk)
-        {
-            self.bytes += text.len() as u64;
-            self.tree.texts.insert(path.to_owned(), text);
+        if let Kind::File { size } = kind {
+            self.look_into(on_disk, name, path, size);
         }
         let is_folder = kind == Kind::Folder;
         self.tree.insert(path, kind);
         is_folder
     }
 
-    fn text(&self, path: &Path) -> Option<String> {
-        // neither a link nor a pipe that took the file's place since it was looked at
-        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-        let file = File::options().read(true).custom_flags(flags.bits()).open(path).ok()?;
-        let mut bytes = Vec::new();
-        file.take(self.limits.file_bytes).read_to_end(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+    /// Reads what matters of a file.
+    fn look_into(&mut self, on_disk: &Path, name: &str, path: &str, size: u64) {
+        let wanted =
+            if self.is_kits_source(path) { relevant(path).max(self.limits.file_bytes) } else { relevant(path) };
+        if wanted > 0 && self.bytes < self.limits.total_bytes {
+            let Some(bytes) = read(on_disk, wanted.min(self.limits.file_bytes)) else { return };
+            self.bytes += bytes.len() as u64;
+            let text = String::from_utf8_lossy(&bytes);
+            // one kind of line ends, so that nobody has to think of the other
+            let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text.into_owned() };
+            self.has_lfs |= name == ".gitattributes" && text.contains("filter=lfs");
+            if name.starts_with("svelte.config.") {
+                self.kits.push(paths::parent(path).to_owned());
+            }
+            self.tree.remember(path, &bytes);
+            self.tree.texts.insert(path.to_owned(), text);
+        } else if program::is_named(name) {
+            self.tree.remember(path, &read(on_disk, 256).unwrap_or_default());
+            let is_program = self.tree.magic(path).is_some_and(|magic| magic != Magic::LfsPointer);
+            if is_program && self.programs < MAX_PROGRAMS {
+                self.programs += 1;
+                let version = open(on_disk).and_then(program::version);
+                self.tree.programs.extend(version.map(|version| (path.to_owned(), version)));
+            }
+        } else if self.has_lfs && (100..=250).contains(&size) {
+            self.tree.remember(path, &read(on_disk, 64).unwrap_or_default());
+        }
     }
+
+    fn is_kits_source(&self, path: &str) -> bool {
+        paths::ends_in(path, &[".svelte", ".ts", ".js"])
+            && self.kits.iter().any(|kit| paths::is_below(path, &paths::join(kit, "src")))
+    }
+}
+
+/// Opens a regular file: neither a link nor a pipe that took its place since it was looked at.
+fn open(path: &Path) -> Option<File> {
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+    File::options().read(true).custom_flags(flags.bits()).open(path).ok()
+}
+
+/// The first bytes of a regular file.
+fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// A target that is not UTF-8 cannot be one of the tree's paths: it leads nowhere.

@@ -178,6 +178,11 @@ impl Refusal {
     }
 }
 
+/// The page of an app that takes no connections, for what leads to apps without the gateway.
+pub(in crate::router) fn unreachable_page() -> String {
+    page(&Refusal::Unreachable.words(), None)
+}
+
 fn problem(words: &Words) -> String {
     serde_json::json!({
         "type": "about:blank",

@@ -158,8 +158,8 @@ impl Connection {
         let visitor =
             Visitor { peer: self.peer, trusted: &inner.settings.trusted_proxies, scheme: inner.settings.scheme };
         let forwarding = visitor.read(&parts.headers, &asked.authority, asked.port);
-        prepare_request(&mut parts.headers, &asked.authority, parts.version);
-        set_forwarded(&mut parts.headers, &forwarding);
+        prepare_request(&mut parts.headers, asked.authority, parts.version);
+        set_forwarded(&mut parts.headers, forwarding);
         if upgrade.is_some() {
             set_websocket(&mut parts.headers);
         }

@@ -121,7 +121,9 @@ async fn connect(inner: &Inner, worker: usize, host: &str, upstream: &mut Arc<Up
             Err(e) => e,
         };
         tracing::debug!(host, error = %e, "no connection to the app");
-        if e.kind() != io::ErrorKind::ConnectionRefused || !upstream.wait_for_comeback(attempt).await {
+        // however it failed: an app that is being exchanged is waited for elsewhere
+        let is_gone = e.kind() != io::ErrorKind::ConnectionRefused || !upstream.wait_for_comeback(attempt).await;
+        if is_gone && !upstream.is_leaving() {
             return Err(Refusal::Unreachable);
         }
         attempt += 1;

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
+    header::{CONNECTION, COOKIE, HOST, TE, UPGRADE, VIA},
 };
 
 mod forwarded;
@@ -24,16 +24,16 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             listed.extend(HeaderName::from_bytes(name).ok());
         }
     }
-    listed.extend(headers.keys().filter(|name| name.as_str().starts_with("proxy-")).cloned());
+    listed.extend(headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned());
     for name in listed {
-        headers.remove(name);
-    }
-    for name in [CONNECTION, KEEP_ALIVE, TE, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
 }
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Comparing each name is cheaper than looking for all of these, as most headers have none.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(name, "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade") || name.starts_with("proxy-")
+}
 
 /// Whether a list header such as `Connection` or `TE` holds `token`.
 pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
@@ -57,7 +57,7 @@ pub(super) fn set_websocket(headers: &mut HeaderMap) {
 }
 
 /// Makes a visitor's headers those for the app, except for the forwarding ones.
-pub(super) fn prepare_request(headers: &mut HeaderMap, authority: &str, version: Version) {
+pub(super) fn prepare_request(headers: &mut HeaderMap, authority: HeaderValue, version: Version) {
     let trailers = has_token(headers, TE, "trailers");
     strip_hop_by_hop(headers);
     if trailers {
@@ -65,9 +65,7 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, authority: &str, version:
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert(HOST, host);
-    }
+    headers.insert(HOST, authority);
     join_cookies(headers);
     // RFC 9110 7.6.3: the protocol that it came by
     let via = match version {
@@ -125,17 +123,17 @@ mod tests {
     #[test]
     fn te_passes_only_as_trailers() {
         let mut headers = map(&[("te", "gzip, Trailers")]);
-        prepare_request(&mut headers, "a.example", Version::HTTP_11);
+        prepare_request(&mut headers, HeaderValue::from_static("a.example"), Version::HTTP_11);
         assert_eq!(headers[TE], "trailers");
         let mut headers = map(&[("te", "gzip")]);
-        prepare_request(&mut headers, "a.example", Version::HTTP_11);
+        prepare_request(&mut headers, HeaderValue::from_static("a.example"), Version::HTTP_11);
         assert!(!headers.contains_key(TE));
     }
 
     #[test]
     fn split_cookies_are_joined() {
         let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]);
-        prepare_request(&mut headers, "a.example", Version::HTTP_11);
+        prepare_request(&mut headers, HeaderValue::from_static("a.example"), Version::HTTP_11);
         assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
     }
 
@@ -213,9 +211,10 @@ mod tests {
         fn no_forwarding_header_of_an_untrusted_client_survives(headers in any_headers()) {
             let mut after = headers;
             let visitor = Visitor { peer: Some([192, 0, 2, 1].into()), trusted: &[], scheme: Scheme::Http };
-            let forwarded = visitor.read(&after, "a.example:8080", Some(8080));
-            prepare_request(&mut after, "a.example:8080", Version::HTTP_11);
-            set_forwarded(&mut after, &forwarded);
+            let host = HeaderValue::from_static("a.example:8080");
+            let forwarded = visitor.read(&after, &host, Some(8080));
+            prepare_request(&mut after, host, Version::HTTP_11);
+            set_forwarded(&mut after, forwarded);
             let lines = |name: &str| after.get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>();
             prop_assert_eq!(lines("x-forwarded-for"), ["192.0.2.1"]);
             prop_assert_eq!(lines("x-real-ip"), ["192.0.2.1"]);

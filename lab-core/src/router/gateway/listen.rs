@@ -150,18 +150,19 @@ async fn accept(inner: &Inner, listener: &Listener) -> (io::Result<Accepted>, Ow
     }
 }
 
+/// How many header lines hyper takes unless told.
+const HYPERS_HEADERS: usize = 100;
+
 fn protocol(settings: &GatewaySettings, spawner: Spawner) -> Builder<Spawner> {
     let limits = &settings.limits;
     let mut builder = Builder::new(spawner);
     // beyond both limits hyper itself answers 431; 8192 is the least it takes
     let head = (limits.header_bytes + limits.uri_bytes).max(8192);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.timeouts.head)
-        // one more, so that it is us who answer
-        .max_headers(limits.headers + 1)
-        .max_buf_size(head + 4096);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.timeouts.head).max_buf_size(head + 4096);
+    // beyond these hyper answers 431 as well; its own limit needs no memory per request, any other does
+    if limits.headers != HYPERS_HEADERS {
+        builder.http1().max_headers(limits.headers + 1);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())

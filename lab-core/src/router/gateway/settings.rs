@@ -80,7 +80,7 @@ impl Default for Limits {
             requests_per_app: 2048,
             streams: 128,
             idle: 1024,
-            idle_per_app: 32,
+            idle_per_app: 128,
             header_bytes: 32 * 1024,
             headers: 100,
             uri_bytes: 16 * 1024,

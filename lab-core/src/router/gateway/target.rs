@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::Ipv6Addr};
 
 use http::{
-    Method, Version,
+    HeaderValue, Method, Version,
     header::HOST,
     request::Parts,
     uri::{self, PathAndQuery},
@@ -15,7 +15,7 @@ use super::answer::Refusal;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     /// As the visitor wrote it, port included: what the app shall see as `Host`.
-    pub(super) authority: String,
+    pub(super) authority: HeaderValue,
     /// The port, if it was named.
     pub(super) port: Option<u16>,
     name_end: usize,
@@ -24,7 +24,7 @@ pub(super) struct Asked {
 impl Asked {
     /// The host's name, lower case, without port and final dot.
     pub(super) fn name(&self) -> Cow<'_, str> {
-        let name = &self.authority[..self.name_end];
+        let name = self.authority.to_str().ok().and_then(|text| text.get(..self.name_end)).unwrap_or_default();
         let name = name.strip_suffix('.').unwrap_or(name);
         if name.bytes().any(|b| b.is_ascii_uppercase()) {
             Cow::Owned(name.to_ascii_lowercase())
@@ -34,7 +34,8 @@ impl Asked {
     }
 
     /// Reads `host[:port]` (RFC 3986 3.2.2 and 3.2.3; user names are refused, as RFC 9110 4.2.4 wants).
-    fn parse(authority: &str) -> Option<Self> {
+    fn parse(value: &HeaderValue) -> Option<Self> {
+        let authority = value.to_str().ok()?;
         let name_end = match authority.strip_prefix('[') {
             Some(rest) => {
                 let end = rest.find(']')?;
@@ -54,7 +55,7 @@ impl Asked {
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
             _ => return None,
         };
-        Some(Self { authority: authority.to_owned(), port, name_end })
+        Some(Self { authority: value.clone(), port, name_end })
     }
 }
 
@@ -77,11 +78,14 @@ pub(super) fn asked(parts: &Parts) -> Result<Asked, Refusal> {
     }
     let host = match host {
         None => None,
-        Some(value) => Some(value.to_str().ok().and_then(Asked::parse).ok_or(Refusal::BadRequest(BAD_HOST))?),
+        Some(value) => Some(Asked::parse(value).ok_or(Refusal::BadRequest(BAD_HOST))?),
     };
     let in_uri = match parts.uri.authority() {
         None => None,
-        Some(authority) => Some(Asked::parse(authority.as_str()).ok_or(Refusal::BadRequest(BAD_HOST))?),
+        Some(authority) => {
+            let value = HeaderValue::from_str(authority.as_str()).ok();
+            Some(value.as_ref().and_then(Asked::parse).ok_or(Refusal::BadRequest(BAD_HOST))?)
+        }
     };
     if !matches!(parts.uri.scheme_str(), None | Some("http" | "https")) {
         return Err(Refusal::BadRequest("Its address is neither http nor https."));

@@ -224,11 +224,8 @@ impl Upstream {
         let stream = stream?;
         stream.set_nodelay(true)?;
         let socket = AppSocket::new(stream);
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(256)
-            .handshake(TokioIo::new(socket.clone()))
-            .await
-            .map_err(io::Error::other)?;
+        // with hyper's own limit of 100 header lines: any other costs it memory per answer
+        let (sender, connection) = http1::handshake(TokioIo::new(socket.clone())).await.map_err(io::Error::other)?;
         // it ends when both the sender and the answer are gone, at the latest with the worker's runtime; its end shows in
         // the sender and in what is read from it
         tokio::spawn(async move { connection.with_upgrades().await });

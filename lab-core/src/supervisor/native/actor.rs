@@ -1,35 +1,21 @@
 //! The task that owns one app's process.
 
-use std::{
-    future::pending,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::pending, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
-    Shared,
-    backoff::delay,
-    failed,
-    log::AppLog,
-    process::{KILL_LIMIT, Process, kill_marked},
-    record::Record,
-    spool::Spool,
-};
+use super::{Shared, backoff::delay, process::Process, record::Record};
 use crate::{
     app::AppName,
     blocking::blocking,
     durable,
-    supervisor::{ProcessEvent, ProcessSpec, ProcessState, SupervisorError},
+    supervisor::{
+        KILL_LIMIT, ProcessEvent, ProcessSpec, ProcessState, SupervisorError, failed, file, gave_up, marked,
+        output::Output,
+    },
 };
-
-/// How many last lines a failed app's state holds.
-const LAST_LINES: usize = 20;
-/// How long the last output of a process that ended may take to be read.
-const OUTPUT_SETTLES: Duration = Duration::from_millis(50);
 
 type Reply = oneshot::Sender<Result<(), SupervisorError>>;
 
@@ -53,8 +39,7 @@ pub(super) struct Actor {
     app: AppName,
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    log: Arc<AppLog>,
-    spool: Spool,
+    output: Output,
     state: watch::Sender<ProcessState>,
     record: Option<Record>,
     phase: Phase,
@@ -66,8 +51,7 @@ impl Actor {
         app: AppName,
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
-        log: Arc<AppLog>,
-        spool: Spool,
+        output: Output,
         record: Option<Record>,
         adopted: Option<Process>,
     ) -> (Self, watch::Receiver<ProcessState>) {
@@ -80,7 +64,7 @@ impl Actor {
             None => (Phase::Idle, ProcessState::Stopped),
         };
         let (state, receiver) = watch::channel(first);
-        (Self { app, shared, commands, log, spool, state, record, phase, restarts: 0 }, receiver)
+        (Self { app, shared, commands, output, state, record, phase, restarts: 0 }, receiver)
     }
 
     pub(super) async fn run(mut self) {
@@ -141,11 +125,10 @@ impl Actor {
 
     async fn remove(&mut self) -> Result<(), SupervisorError> {
         self.stop().await?;
-        let (spool, log) = (self.spool.clone(), self.log.clone());
-        let path = super::file(&self.shared.settings.run_dir, &self.app, "json");
+        let output = self.output.clone();
+        let path = file(&self.shared.settings.run_dir, &self.app, "json");
         blocking(move || {
-            spool.delete()?;
-            log.delete()?;
+            output.delete()?;
             durable::remove(&path)
         })
         .await
@@ -155,7 +138,7 @@ impl Actor {
     /// Starts a process of the record.
     async fn spawn(&mut self) -> Result<(), SupervisorError> {
         let Some(record) = self.record.clone() else { return Ok(()) };
-        let output = self.spool.output().map_err(failed("open the output of", &self.app))?;
+        let output = self.output.spool.output().map_err(failed("open the output of", &self.app))?;
         let spawned = blocking({
             let (spec, mark) = (record.spec.clone(), record.mark.clone());
             let owner = self.shared.settings.run_dir.clone();
@@ -185,20 +168,15 @@ impl Actor {
         // while its zombie is there its group's id is its own
         let _ = process.signal_group(Signal::SIGKILL);
         let exit = process.reap();
-        self.spool.process_ended();
+        self.output.spool.process_ended();
         let policy = &record.spec.restart;
         if since.elapsed() >= policy.stable_after {
             self.restarts = 0;
         }
         self.end_leftovers(&record).await;
         if self.restarts >= policy.max_restarts {
-            // a moment for its last words to be read
-            tokio::time::sleep(OUTPUT_SETTLES).await;
-            let log = self.log.clone();
-            let last_lines = blocking(move || log.tail(LAST_LINES)).await.unwrap_or_default();
-            let reason = format!("it ended {} times in a row, last with {exit}", self.restarts + 1);
-            let last_lines = last_lines.into_iter().map(|line| line.text).collect();
-            self.set(ProcessState::Failed { reason, last_lines });
+            let last_lines = self.output.last_words().await;
+            self.set(ProcessState::Failed { reason: gave_up(self.restarts, exit), last_lines });
             return;
         }
         let wait = delay(policy, self.restarts, rand::random());
@@ -232,14 +210,14 @@ impl Actor {
         // while its zombie is there its group's id is its own
         let _ = process.signal_group(Signal::SIGKILL);
         process.reap();
-        self.spool.process_ended();
+        self.output.spool.process_ended();
         self.end_leftovers(&record).await;
         Ok(())
     }
 
     async fn end_leftovers(&self, record: &Record) {
         let mark = record.mark.clone();
-        match blocking(move || kill_marked(&mark)).await {
+        match blocking(move || marked::kill(|process| process.mark == mark)).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(app = %self.app, count, "processes that outlived their app were ended"),
             Err(error) => {

@@ -8,30 +8,21 @@ use std::{
     },
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use nix::{errno::Errno, sys::signal};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use serde::{Deserialize, Serialize};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use crate::{
     procfs,
-    supervisor::{Exit, ProcessSpec},
+    supervisor::{
+        Exit, ProcessSpec,
+        marked::{MARK, OWNER},
+        readable,
+    },
 };
-
-/// The variable by which a process and all that it starts can be found again. Its value is random, so that one app cannot
-/// claim another's.
-pub(super) const MARK: &str = "LAB_PROCESS";
-
-/// The variable that says whose supervisor started a process: the folder of its records.
-pub(super) const OWNER: &str = "LAB_RUN_DIR";
-
-/// How long a process may take to go after SIGKILL.
-pub(super) const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// What tells a process from every other that ever was on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +42,6 @@ pub(super) struct Process {
 
 pub(super) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
-}
-
-/// Registers a descriptor to wait until it is readable.
-#[expect(deprecated, reason = "sound here: `OwnedFd` closes nothing while `AsyncFd` holds it; the successor is unsafe")]
-pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
 }
 
 impl Process {
@@ -134,58 +119,6 @@ fn start_time(pid: i32) -> io::Result<Option<u64>> {
         Err(error) => return Err(error),
     };
     Ok(fields.get(19).and_then(|field| field.parse().ok()))
-}
-
-/// Every process whose environment has this mark: `(pid, mark)`. Blocks; reads all of `/proc`.
-pub(super) fn marked() -> io::Result<Vec<(i32, String)>> {
-    Ok(procfs::pids()?.into_iter().filter_map(|pid| Some((pid, mark_of(pid)?))).collect())
-}
-
-fn mark_of(pid: i32) -> Option<String> {
-    variable_of(pid, MARK)
-}
-
-fn variable_of(pid: i32, name: &str) -> Option<String> {
-    let prefix = format!("{name}=");
-    procfs::environment(pid)
-        .iter()
-        .find_map(|entry| entry.strip_prefix(prefix.as_bytes()))
-        .map(|value| String::from_utf8_lossy(value).into_owned())
-}
-
-/// Ends every process that this supervisor started and no record knows. Blocks.
-pub(super) fn kill_unknown(owner: &Path, known: &[String]) -> io::Result<()> {
-    for (pid, mark) in marked()? {
-        if !known.contains(&mark) && variable_of(pid, OWNER).is_some_and(|folder| Path::new(&folder) == owner) {
-            kill_marked(&mark)?;
-        }
-    }
-    Ok(())
-}
-
-/// Ends every process with this mark: those that left their group, or outlived its leader. Blocks.
-pub(super) fn kill_marked(mark: &str) -> io::Result<usize> {
-    let mut killed = 0;
-    // something may start new ones while we look: again until a look finds none
-    for _ in 0..20 {
-        let found: Vec<i32> = marked()?.into_iter().filter(|(_, m)| m == mark).map(|(pid, _)| pid).collect();
-        if found.is_empty() {
-            break;
-        }
-        for pid in found {
-            let Some(valid) = Pid::from_raw(pid) else { continue };
-            let Ok(fd) = pidfd_open(valid, PidfdFlags::empty()) else { continue };
-            // the id may have become another process's between the look and the open: look again with the fd in hand
-            if mark_of(pid).as_deref() == Some(mark) && pidfd_send_signal(&fd, Signal::KILL).is_ok() {
-                killed += 1;
-                let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-                let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-                // that it is still there after a second is seen at the next look
-                let _ = rustix::event::poll(&mut polled, Some(&limit));
-            }
-        }
-    }
-    Ok(killed)
 }
 
 /// Whether the process leads its group: what a mark is on that was started by us and not by its app.

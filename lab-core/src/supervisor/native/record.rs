@@ -4,17 +4,20 @@ use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    file,
-    process::{Identity, Process, kill_unknown, leads_group, marked},
+use super::process::{Identity, Process, leads_group};
+use crate::{
+    durable,
+    supervisor::{
+        ProcessSpec, file,
+        marked::{self, Marked},
+    },
 };
-use crate::{durable, supervisor::ProcessSpec};
 
 /// `<run>/<app>.json`. Holds the app's environment: readable for the lab's user only.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) spec: ProcessSpec,
-    /// The random value of [`super::process::MARK`] for every process of this start and its restarts. Written before
+    /// The random value of [`marked::MARK`] for every process of this start and its restarts. Written before
     /// the first of them is started: one that a crash leaves unrecorded is found by it.
     pub(super) mark: String,
     /// Whether it should run.
@@ -59,13 +62,13 @@ impl Record {
         }
         if is_one_unreadable {
             let known: Vec<String> = records.iter().map(|record| record.mark.clone()).collect();
-            kill_unknown(run_dir, &known)?;
+            marked::kill(|process| process.is_of(run_dir) && !known.contains(&process.mark))?;
         }
         Ok(records)
     }
 
     /// The process of this record, where it still runs. `all` holds every marked process, looked up at most once.
-    pub(super) fn find(&self, boot: &str, all: &mut Option<Vec<(i32, String)>>) -> io::Result<Option<Process>> {
+    pub(super) fn find(&self, boot: &str, all: &mut Option<Vec<Marked>>) -> io::Result<Option<Process>> {
         if let Some(identity) = &self.process
             && identity.boot == boot
             && let Some(process) = Process::of(identity.pid)?
@@ -78,11 +81,11 @@ impl Record {
         }
         // started, or started again, just before a crash: not recorded yet
         if all.is_none() {
-            *all = Some(marked()?);
+            *all = Some(marked::all()?);
         }
-        let leaders = all.iter().flatten().filter(|(pid, mark)| *mark == self.mark && leads_group(*pid));
-        for (pid, _) in leaders {
-            if let Some(process) = Process::of(*pid)? {
+        let leaders = all.iter().flatten().filter(|found| found.mark == self.mark && leads_group(found.pid));
+        for found in leaders {
+            if let Some(process) = Process::of(found.pid)? {
                 return Ok(Some(process));
             }
         }

@@ -14,15 +14,15 @@ pub(in crate::router::gateway) struct Visitor<'a> {
     pub(in crate::router::gateway) scheme: Scheme,
 }
 
-/// The values to set.
+/// The values to set. They share their text with each other and with what was read, as a request is often copied.
 pub(in crate::router::gateway) struct Forwarding {
     trusted: bool,
-    chain: String,
-    client: Option<IpAddr>,
+    chain: Option<HeaderValue>,
+    client: Option<HeaderValue>,
     scheme: Scheme,
-    host: String,
-    port: u16,
-    forwarded: String,
+    host: HeaderValue,
+    port: HeaderValue,
+    forwarded: Option<HeaderValue>,
 }
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -36,6 +36,13 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const CLIENT_IP: [&str; 5] =
     ["cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
 
+/// Whether only a proxy may say it.
+fn is_forwarding(name: &str, trusted: bool) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(name, "x-real-ip" | "forwarded")
+        || (!trusted && CLIENT_IP.contains(&name))
+}
+
 impl Visitor<'_> {
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(address))
@@ -46,42 +53,50 @@ impl Visitor<'_> {
     pub(in crate::router::gateway) fn read(
         &self,
         headers: &HeaderMap,
-        authority: &str,
+        authority: &HeaderValue,
         port: Option<u16>,
     ) -> Forwarding {
-        let own_chain = self.peer.map(|peer| peer.to_string()).unwrap_or_default();
-        // RFC 7239 6
-        let node = match self.peer {
-            None => "unknown".to_owned(),
-            Some(IpAddr::V4(peer)) => peer.to_string(),
-            Some(IpAddr::V6(peer)) => format!("\"[{peer}]\""),
-        };
-        if self.peer.is_some_and(|peer| !self.trusts(peer)) {
-            return Forwarding {
-                trusted: false,
-                chain: own_chain,
-                client: self.peer,
-                scheme: self.scheme,
-                host: authority.to_owned(),
-                port: port.unwrap_or(self.scheme.default_port()),
-                forwarded: format!("for={node};host=\"{authority}\";proto={}", self.scheme.as_str()),
-            };
-        }
-        let scheme = match last(headers, &PROTO) {
+        let own = self.peer.map(|peer| peer.to_string()).unwrap_or_default();
+        let trusted = self.peer.is_none_or(|peer| self.trusts(peer));
+        let scheme = match last(headers, &PROTO).filter(|_| trusted) {
             Some(s) if s.eq_ignore_ascii_case("https") => Scheme::Https,
             Some(s) if s.eq_ignore_ascii_case("http") => Scheme::Http,
             _ => self.scheme,
         };
-        let own = format!("for={node};host=\"{authority}\";proto={}", scheme.as_str());
-        Forwarding {
-            trusted: true,
-            chain: joined(headers, &FOR, &own_chain),
-            client: self.client(headers),
-            scheme,
-            host: last(headers, &HOST).unwrap_or(authority).to_owned(),
-            port: last(headers, &PORT).and_then(|p| p.parse().ok()).or(port).unwrap_or(scheme.default_port()),
-            forwarded: joined(headers, &FORWARDED, &own),
+        let forwarded = self.element(&own, authority, scheme);
+        let told = |port: Option<u16>| port.unwrap_or(scheme.default_port()).into();
+        if !trusted {
+            let own = value(own);
+            return Forwarding {
+                trusted,
+                client: own.clone(),
+                chain: own,
+                scheme,
+                host: authority.clone(),
+                port: told(port),
+                forwarded: value(forwarded),
+            };
         }
+        Forwarding {
+            trusted,
+            chain: joined(headers, &FOR, own),
+            client: self.client(headers).and_then(|client| value(client.to_string())),
+            scheme,
+            host: last(headers, &HOST).and_then(|host| value(host.to_owned())).unwrap_or_else(|| authority.clone()),
+            port: told(last(headers, &PORT).and_then(|p| p.parse().ok()).or(port)),
+            forwarded: joined(headers, &FORWARDED, forwarded),
+        }
+    }
+
+    /// What this gateway knows, in the words of RFC 7239 (4 and 6).
+    fn element(&self, peer: &str, authority: &HeaderValue, scheme: Scheme) -> String {
+        let (before, after) = match self.peer {
+            None => ("unknown", ""),
+            Some(IpAddr::V4(_)) => ("", ""),
+            Some(IpAddr::V6(_)) => ("\"[", "]\""),
+        };
+        let host = authority.to_str().unwrap_or_default();
+        ["for=", before, peer, after, ";host=\"", host, "\";proto=", scheme.as_str()].concat()
     }
 
     /// The nearest address that is no trusted proxy: what stands left of it, anybody may have written.
@@ -106,39 +121,44 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     line.rsplit(',').next().map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName, own: &str) -> String {
+/// Nothing is as good as nothing known. All of it was a header's text before, or is an address.
+fn value(text: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok().filter(|value| !value.is_empty())
+}
+
+fn joined(headers: &HeaderMap, name: &HeaderName, own: String) -> Option<HeaderValue> {
     let lines =
         headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).filter(|line| !line.trim().is_empty());
-    lines.chain(Some(own).filter(|own| !own.is_empty())).collect::<Vec<_>>().join(", ")
+    let mut all = lines.collect::<Vec<_>>();
+    if all.is_empty() {
+        return value(own);
+    }
+    if !own.is_empty() {
+        all.push(&own);
+    }
+    value(all.join(", "))
 }
 
 /// Replaces whatever the headers say about the visitor. From an untrusted one `known` is all there is to tell.
-pub(in crate::router::gateway) fn set_forwarded(headers: &mut HeaderMap, known: &Forwarding) {
+pub(in crate::router::gateway) fn set_forwarded(headers: &mut HeaderMap, known: Forwarding) {
     let lies: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+        headers.keys().filter(|name| is_forwarding(name.as_str(), known.trusted)).cloned().collect();
     for name in lies {
         headers.remove(name);
     }
-    if !known.trusted {
-        for name in CLIENT_IP {
-            headers.remove(name);
-        }
-    }
-    let mut set = |name, text: &str| {
-        headers.remove(&name);
-        // all of it was a header's text before, or is an address or a number; nothing is known of a unix socket's peer
-        if let Ok(value) = HeaderValue::from_str(text)
-            && !text.is_empty()
-        {
+    let scheme = HeaderValue::from_static(known.scheme.as_str());
+    for (name, value) in [
+        (FOR, known.chain),
+        (REAL_IP, known.client),
+        (PROTO, Some(scheme)),
+        (HOST, Some(known.host)),
+        (PORT, Some(known.port)),
+        (FORWARDED, known.forwarded),
+    ] {
+        if let Some(value) = value {
             headers.insert(name, value);
         }
-    };
-    set(FOR, &known.chain);
-    set(REAL_IP, &known.client.map(|client| client.to_string()).unwrap_or_default());
-    set(PROTO, known.scheme.as_str());
-    set(HOST, &known.host);
-    set(PORT, &known.port.to_string());
-    set(FORWARDED, &known.forwarded);
+    }
 }
 
 #[cfg(test)]
@@ -150,8 +170,8 @@ mod tests {
             lines.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect();
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let visitor = Visitor { peer: peer.parse().ok(), trusted: &trusted, scheme: Scheme::Http };
-        let known = visitor.read(&headers, "a.example", None);
-        set_forwarded(&mut headers, &known);
+        let known = visitor.read(&headers, &HeaderValue::from_static("a.example"), None);
+        set_forwarded(&mut headers, known);
         headers
     }
 

@@ -1,0 +1,102 @@
+//! What is committed beside an app's code: data, programs, pointers to what is elsewhere.
+
+use super::{
+    BuildError, Candidate, Notes, Resolved, Scope, candidate, folders::Folders, paths, pocketbase, recipes::Role,
+};
+use crate::builder::{
+    lab_toml::ServerKind,
+    tree::{Kind, Magic},
+};
+
+/// A committed data folder that a new app may be seeded from: beside the app's folders, else the only one.
+pub(super) fn seed(scope: &Scope<'_>, folders: &Folders, module: Option<&str>, notes: &mut Notes) -> Option<String> {
+    let is_data = |folder: &str| {
+        let file = paths::join(folder, "data.db");
+        let full = matches!(scope.tree.kind(&file), Some(Kind::File { size }) if *size > 0);
+        full && scope.tree.magic(&file) != Some(Magic::LfsPointer)
+    };
+    let named = scope.named.iter().filter(|named| named.role == Role::Data).map(|named| named.path.clone());
+    let homes = folders.all().map(paths::parent).chain(module).map(|home| paths::join(home, "pb_data"));
+    let near = homes.chain([paths::join(&scope.root, "pb_data")]).chain(named).find(|folder| is_data(folder));
+    let found = near.or_else(|| {
+        let all = scope.tree.below(&scope.root).filter_map(|(path, _)| path.strip_suffix("/data.db"));
+        let genuine = all.filter(|folder| {
+            paths::name(folder) == "pb_data" && candidate::decoy(folder, &scope.root).is_none() && is_data(folder)
+        });
+        let mut genuine = genuine;
+        genuine.next().filter(|_| genuine.next().is_none()).map(str::to_owned)
+    })?;
+    notes.say(format!("`{found}` is committed data: a new app is seeded from it only on request (`--seed-data`)"));
+    Some(found)
+}
+
+/// Tells of committed programs: they are never run, the official one of the same version is.
+pub(super) fn programs(scope: &Scope<'_>, chosen: &Candidate, version: &str, notes: &mut Notes) {
+    if chosen.kind == ServerKind::Go {
+        return;
+    }
+    let programs = scope.tree.magics().filter(|(path, _)| pocketbase::is_program(scope, path));
+    for (path, magic) in programs.filter(|(path, _)| paths::is_below(path, &scope.root)).take(4) {
+        let instead = format!("it is not run, the official PocketBase {version} is");
+        match (magic, scope.tree.program_version(path)) {
+            (Magic::LfsPointer, _) => notes.warn(format!("`{path}` is a pointer to a program in Git LFS: {instead}")),
+            (_, Some(own)) if own == version => {
+                notes.say(format!("`{path}` is a committed PocketBase {own}: the official one of that version is run"));
+            }
+            (magic, own) => {
+                let of = own.map_or("of an unknown version".to_owned(), |own| format!("PocketBase {own}"));
+                notes.warn(format!("`{path}` is a committed program for {}, {of}: {instead}", platform(magic)));
+            }
+        }
+    }
+}
+
+fn platform(magic: Magic) -> &'static str {
+    match magic {
+        Magic::Elf(62) => "Linux on x86-64",
+        Magic::Elf(183) => "Linux on ARM64",
+        Magic::Elf(_) => "Linux on another processor",
+        Magic::MachO => "macOS",
+        Magic::Pe => "Windows",
+        Magic::LfsPointer => "nothing",
+    }
+}
+
+/// Git LFS keeps some files elsewhere, and only pointers are here: no app runs on pointers to its code.
+pub(super) fn pointers(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) -> Result<(), BuildError> {
+    let pointers: Vec<&str> =
+        scope.tree.magics().filter(|(_, magic)| *magic == Magic::LfsPointer).map(|(path, _)| path).collect();
+    let inside = |folder: &Option<String>| {
+        let folder = match scope.tree.resolve(folder.as_deref()?) {
+            Resolved::Inside(folder) => folder,
+            Resolved::Missing | Resolved::Outside => return None,
+        };
+        let code = |path: &str| paths::ends_in(path, &[".js", ".ts"]);
+        pointers.iter().find(|path| paths::is_below(path, &folder) && code(path)).copied()
+    };
+    if let Some(path) = inside(&folders.hooks).or_else(|| inside(&folders.migrations)) {
+        return Err(BuildError::Invalid {
+            what: format!("`{path}`"),
+            reason: "is a Git LFS pointer, and the app cannot run without its content; commit the file itself: \
+                     `git lfs migrate export --include=\"*.js\"`"
+                .to_owned(),
+        });
+    }
+    if let Some(first) = pointers.first() {
+        let more = if pointers.len() > 1 { format!(" and {} more", pointers.len() - 1) } else { String::new() };
+        notes.warn(format!(
+            "`{first}`{more} hold only Git LFS pointers, which Lab does not fetch: they are left as they are"
+        ));
+    }
+    Ok(())
+}
+
+/// Submodules whose folder is empty here.
+pub(super) fn submodules(scope: &Scope<'_>, notes: &mut Notes) {
+    let text = scope.tree.text(".gitmodules").unwrap_or_default();
+    let named = text.lines().filter_map(|line| line.trim().strip_prefix("path")?.trim_start().strip_prefix('='));
+    let empty = named.map(str::trim).filter(|path| scope.tree.below(path).next().is_none());
+    for path in empty.take(8) {
+        notes.warn(format!("the submodule `{path}` is empty here: what it holds is not part of the app"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Which generation of PocketBase's API an app's code is written for, by reading it with a real parser.
+//!
+//! The parser goes on after what it does not understand, so one odd file (TypeScript, a template) does not hide the
+//! others.
+
+use tree_sitter::{Node, Parser};
+
+use super::{Scope, folders::Folders, paths, pocketbase::is_hook};
+use crate::pocketbase::Generation;
+
+mod words;
+
+/// So much code is read: newest and oldest migrations first, after the hooks. It keeps detection in milliseconds.
+const MAX_BYTES: usize = 512 << 10;
+
+/// What the code says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Code {
+    /// The files that speak for the older generation.
+    pub before: Vec<String>,
+    /// The files that speak for the newer one.
+    pub from: Vec<String>,
+}
+
+impl Code {
+    /// The generation, where all the code agrees; of mixed code that of the migrations, which end the server when they
+    /// fail, the newest one first.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        match (self.before.is_empty(), self.from.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(Generation::Before023),
+            (true, false) => Some(Generation::From023),
+            (false, false) => {
+                let newest = |files: &[String]| {
+                    files
+                        .iter()
+                        .filter(|file| !is_hook(paths::name(file)))
+                        .map(|file| paths::name(file).to_owned())
+                        .max()
+                };
+                let older = newest(&self.before) > newest(&self.from);
+                Some(if older { Generation::Before023 } else { Generation::From023 })
+            }
+        }
+    }
+
+    /// Whether no version runs all of it.
+    pub(super) fn is_mixed(&self) -> bool {
+        !self.before.is_empty() && !self.from.is_empty()
+    }
+}
+
+/// Reads an app's hooks and migrations.
+pub(super) fn read(scope: &Scope<'_>, folders: &Folders) -> Code {
+    let mut parser = Parser::new();
+    let mut code = Code::default();
+    if parser.set_language(&tree_sitter_javascript::LANGUAGE.into()).is_err() {
+        return code;
+    }
+    let mut left = MAX_BYTES;
+    for file in files(scope, folders) {
+        let Some(text) = scope.tree.text(file) else { continue };
+        if text.len() > left {
+            continue;
+        }
+        left -= text.len();
+        match of_text(&mut parser, text) {
+            Some(Generation::Before023) => code.before.push(file.to_owned()),
+            Some(Generation::From023) => code.from.push(file.to_owned()),
+            None => {}
+        }
+    }
+    code
+}
+
+/// The files that PocketBase loads: those in the folders themselves.
+fn files<'a>(scope: &'a Scope<'_>, folders: &Folders) -> Vec<&'a str> {
+    let of = |folder: &Option<String>, wanted: fn(&str) -> bool| -> Vec<&'a str> {
+        let Some(folder) = folder.as_deref().and_then(|folder| scope.folder(folder)) else { return Vec::new() };
+        let files = scope.tree.children(&folder).map(|(path, _)| path);
+        files.filter(|path| wanted(paths::name(path))).collect()
+    };
+    let mut all = of(&folders.hooks, is_hook);
+    let migrations = of(&folders.migrations, |name| paths::ends_in(name, &[".js", ".ts"]));
+    // from both ends, so that a limit leaves out the middle
+    let half = migrations.len().div_ceil(2);
+    let newest = migrations.iter().rev().take(half);
+    let oldest = migrations.iter().take(migrations.len() - half);
+    let mut oldest = oldest.copied();
+    for path in newest {
+        all.push(path);
+        all.extend(oldest.next());
+    }
+    all
+}
+
+/// What one file says; of contradicting words the more frequent ones.
+fn of_text(parser: &mut Parser, text: &str) -> Option<Generation> {
+    let tree = parser.parse(text, None)?;
+    let (mut before, mut from) = (0_usize, 0_usize);
+    let mut cursor = tree.walk();
+    // every node in order, without recursion: a hostile file may be nested as deep as it is long
+    loop {
+        match words::judge(cursor.node(), text) {
+            Some(Generation::Before023) => before += 1,
+            Some(Generation::From023) => from += 1,
+            None => {}
+        }
+        if cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return match before.cmp(&from) {
+                    std::cmp::Ordering::Greater => Some(Generation::Before023),
+                    std::cmp::Ordering::Less => Some(Generation::From023),
+                    std::cmp::Ordering::Equal => None,
+                };
+            }
+        }
+    }
+}
+
+/// The text of a node.
+fn text<'a>(node: Node<'_>, source: &'a str) -> &'a str {
+    source.get(node.byte_range()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What code is of which generation.
+
+use super::*;
+
+fn generation(code: &str) -> Option<Generation> {
+    let mut parser = Parser::new();
+    parser.set_language(&tree_sitter_javascript::LANGUAGE.into()).expect("language");
+    of_text(&mut parser, code)
+}
+
+#[test]
+fn code_is_told_by_what_it_calls() {
+    for code in [
+        "migrate((db) => { const dao = new Dao(db); return dao.saveCollection(null) }, (db) => null)",
+        "migrate(function (db) { db.newQuery('x').execute() })",
+        "migrate(db => { })",
+        "onRecordBeforeCreateRequest((e) => { throw new BadRequestError('no') }, 'posts')",
+        "routerAdd('GET', '/hello/:name', (c) => c.json(200, {}))",
+        "cronAdd('x', '* * * * *', () => { $app.dao().findRecordById('a', 'b') })",
+        "const c = new Collection({ name: 'a', schema: [{ name: 'fields' }] })",
+    ] {
+        assert_eq!(generation(code), Some(Generation::Before023), "{code}");
+    }
+    for code in [
+        "migrate((app) => { app.save(new Collection({ name: 'a', fields: [] })) })",
+        "onRecordAfterCreateSuccess((e) => { e.next() }, 'posts')",
+        "routerAdd('GET', '/hello/{name}', (e) => e.json(200, {}), $apis.requireAuth())",
+        "cronAdd('x', '* * * * *', () => { $app.findRecordById('a', 'b') })",
+        "async function f() { for await (const x of y) {} }\nonBootstrap((e) => e.next())",
+        // TypeScript is no JavaScript, but what is around it is still read
+        "const x: string = 'a';\nonRecordCreate((e: core.RecordEvent) => { e.next() })",
+    ] {
+        assert_eq!(generation(code), Some(Generation::From023), "{code}");
+    }
+    for code in [
+        "",
+        "// migrate((db) => new Dao(db))\nrouterAdd('GET', '/hello', (e) => e.json(200, {}))",
+        "const text = 'onRecordBeforeCreateRequest(() => new Dao(db))'",
+        "cronAdd('x', '* * * * *', () => console.log(`e.next()`))",
+        "}}}} not ((( code",
+    ] {
+        assert_eq!(generation(code), None, "{code}");
+    }
+}
+
+#[test]
+fn deeply_nested_code_is_read_in_bounded_time_and_stack() {
+    assert_eq!(generation(&"(".repeat(200_000)), None);
+    assert_eq!(generation(&"[{a:".repeat(50_000)), None);
+}

@@ -1,0 +1,495 @@
+//! Trees, and the plan of each on one line.
+
+use super::{Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
+
+pub(super) const TREES: &[(&str, Files, &str)] = &[
+    ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
+    (
+        "all three at the root",
+        &[("pb_hooks/a.pb.js", ""), ("pb_migrations/1.js", ""), ("pb_public/index.html", "")],
+        "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; public pb_public",
+    ),
+    ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
+    (
+        "a folder of any name",
+        &[("Mein Server/pb_migrations/1.js", "")],
+        "pb 1.2.3; migrations Mein Server/pb_migrations",
+    ),
+    ("two folders down", &[("apps/one/pb_hooks/a.pb.js", "")], "pb 1.2.3; hooks apps/one/pb_hooks"),
+    (
+        "an example beside the app",
+        &[("examples/pb_hooks/a.pb.js", ""), ("server/pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks server/pb_hooks",
+    ),
+    (
+        "a decoy alone is better than nothing",
+        &[("legacy/pb_hooks/a.pb.js", ""), ("README.md", "")],
+        "pb 1.2.3; hooks legacy/pb_hooks",
+    ),
+    (
+        "the root wins over folders",
+        &[("pb_migrations/1.js", ""), ("other/pb_migrations/1.js", "")],
+        "pb 1.2.3; migrations pb_migrations",
+    ),
+    (
+        "code wins over files to serve",
+        &[("pb_public/index.html", ""), ("backend/pb_migrations/1.js", "")],
+        "pb 1.2.3; migrations backend/pb_migrations; public pb_public",
+    ),
+    (
+        "a backend's name wins over another",
+        &[("backend/pb_hooks/a.pb.js", ""), ("stuff/pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks backend/pb_hooks",
+    ),
+    (
+        "empty folders do not count",
+        &[("pb_hooks/.gitkeep", ""), ("pb_migrations/1.js", "")],
+        "pb 1.2.3; migrations pb_migrations",
+    ),
+    (
+        "a version pinned in a Dockerfile",
+        &[("pb_hooks/a.pb.js", ""), ("Dockerfile", "FROM alpine\nARG PB_VERSION=0.28.4\n")],
+        "pb 0.28.4; hooks pb_hooks",
+    ),
+    (
+        "a link to a folder inside",
+        &[("pb_public", "-> site/dist"), ("site/dist/index.html", "")],
+        "pb 1.2.3; public pb_public",
+    ),
+    ("Go at the root", &[("go.mod", GO_MOD), ("main.go", MAIN)], "go  . 0.29.1"),
+    ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
+    ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
+    (
+        "Go with one command",
+        &[("go.mod", GO_MOD), ("cmd/app/main.go", MAIN), ("lib/lib.go", "package lib")],
+        "go  ./cmd/app 0.29.1",
+    ),
+    (
+        "Go with several commands, one of which is PocketBase's",
+        &[("go.mod", GO_MOD), ("cmd/app/main.go", MAIN), ("cmd/seed/main.go", PLAIN_MAIN)],
+        "go  ./cmd/app 0.29.1",
+    ),
+    (
+        "Go with a generator that is not built",
+        &[
+            ("go.mod", GO_MOD),
+            ("internal/gen/gen.go", "//go:build ignore\n\npackage main\n"),
+            ("server/main.go", PLAIN_MAIN),
+        ],
+        "go  ./server 0.29.1",
+    ),
+    (
+        "Go with a module of its own inside",
+        &[("go.mod", GO_MOD), ("app/main.go", PLAIN_MAIN), ("tool/go.mod", OTHER_MOD), ("tool/main.go", PLAIN_MAIN)],
+        "go  ./app 0.29.1",
+    ),
+    (
+        "Go wins over its own folders",
+        &[("go.mod", GO_MOD), ("main.go", MAIN), ("pb_hooks/a.pb.js", ""), ("pb_public/index.html", "")],
+        "go  . 0.29.1; hooks pb_hooks; public pb_public",
+    ),
+    (
+        "Go without PocketBase is not the app",
+        &[("tool/go.mod", OTHER_MOD), ("tool/main.go", PLAIN_MAIN), ("pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "an indirect requirement is not one",
+        &[("go.mod", INDIRECT_MOD), ("main.go", PLAIN_MAIN), ("pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "Go and a frontend",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist",
+    ),
+    (
+        "a frontend without a lock file",
+        &[("pb_hooks/a.pb.js", ""), ("frontend/package.json", PLAIN)],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] ?",
+    ),
+    (
+        "a frontend at the root",
+        &[("pb_hooks/a.pb.js", ""), ("package.json", VITE), ("package-lock.json", "{}")],
+        "pb 1.2.3; hooks pb_hooks; frontend  [npm ci, npm run build] dist",
+    ),
+    (
+        "a frontend with pnpm",
+        &[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE), ("web/pnpm-lock.yaml", "")],
+        "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile, pnpm run build] web/dist",
+    ),
+    (
+        "a frontend with bun",
+        &[("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE), ("frontend/bun.lock", "")],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [bun install --frozen-lockfile, bun run build] frontend/dist",
+    ),
+    (
+        "several lock files, one manager named",
+        &[
+            (
+                "frontend/package.json",
+                r#"{"packageManager":"yarn@4.1.0","scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#,
+            ),
+            ("frontend/yarn.lock", ""),
+            ("frontend/package-lock.json", "{}"),
+            ("pb_hooks/a.pb.js", ""),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [yarn install --immutable, yarn run build] frontend/dist",
+    ),
+    (
+        "frontend/ wins over the root's package.json",
+        &[("pb_hooks/a.pb.js", ""), ("package.json", PLAIN), ("frontend/package.json", VITE)],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/dist",
+    ),
+    (
+        "a frontend that builds into pb_public",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("pb_public/index.html", "old"),
+            ("ui/package.json", VITE),
+            ("ui/vite.config.ts", "export default { build: { outDir: \"../pb_public\" } }"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] pb_public",
+    ),
+    (
+        "a frontend that is copied into pb_public",
+        &[
+            ("backend/pb_hooks/a.pb.js", ""),
+            (
+                "ui/package.json",
+                r#"{"scripts":{"build":"vite build","postbuild":"cp -r dist/. ../backend/pb_public/"}}"#,
+            ),
+        ],
+        "pb 1.2.3; hooks backend/pb_hooks; frontend ui [npm install, npm run build] backend/pb_public",
+    ),
+    (
+        "a committed page that no build writes",
+        &[("pb_public/index.html", ""), ("package.json", VITE)],
+        "pb 1.2.3; public pb_public",
+    ),
+    (
+        "files to serve beside a built frontend",
+        &[("pb_public/robots.txt", ""), ("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE)],
+        "pb 1.2.3; hooks pb_hooks; public pb_public; frontend frontend [npm install, npm run build] frontend/dist",
+    ),
+    (
+        "a package without a build script",
+        &[("pb_hooks/a.pb.js", ""), ("package.json", r#"{"scripts":{"test":"x"}}"#)],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    ("a broken package.json", &[("pb_hooks/a.pb.js", ""), ("package.json", "{")], "pb 1.2.3; hooks pb_hooks"),
+    (
+        "SvelteKit with a server",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("frontend/package.json", SVELTEKIT),
+            ("frontend/svelte.config.js", "import adapter from '@sveltejs/adapter-node';"),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "SvelteKit as files",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("frontend/package.json", SVELTEKIT),
+            ("frontend/svelte.config.js", "import adapter from '@sveltejs/adapter-static';\nadapter({ pages: 'www' })"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/www",
+    ),
+    (
+        "Next.js with a server",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("frontend/package.json", r#"{"scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#),
+            ("frontend/next.config.js", "// output: 'export'\nmodule.exports = {}"),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "Next.js as files",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("frontend/package.json", r#"{"scripts":{"build":"next build"},"dependencies":{"next":"15"}}"#),
+            ("frontend/next.config.js", "module.exports = { output: \"export\" }"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/out",
+    ),
+    (
+        "a frontend that Go embeds",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("ui/embed.go", "package ui\n\n//go:embed all:dist\nvar Dist embed.FS\n"),
+            ("ui/package.json", VITE),
+            ("other/package.json", VITE),
+        ],
+        "go  . 0.29.1; frontend ui [npm install, npm run build] ui/dist",
+    ),
+    (
+        "frontends that are as likely",
+        &[("pb_hooks/a.pb.js", ""), ("one/package.json", VITE), ("two/package.json", VITE)],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a backend and a frontend in apps",
+        &[("apps/api/go.mod", GO_MOD), ("apps/api/main.go", MAIN), ("apps/web/package.json", VITE)],
+        "go apps/api . 0.29.1; frontend apps/web [npm install, npm run build] apps/web/dist",
+    ),
+    (
+        "an untidy go.mod of a program that uses PocketBase",
+        &[("go.mod", INDIRECT_MOD), ("main.go", MAIN), ("pb_hooks/a.pb.js", "")],
+        "go  . 0.29.1; hooks pb_hooks",
+    ),
+    ("the only app, deep down", &[("a/b/c/d/pb_hooks/a.pb.js", "")], "pb 1.2.3; hooks a/b/c/d/pb_hooks"),
+    (
+        "Go that only talks to PocketBase, beside it",
+        &[("tool/go.mod", GO_MOD), ("tool/main.go", PLAIN_MAIN), ("pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "Go whose main is at the root, but not the app",
+        &[("go.mod", GO_MOD), ("main.go", PLAIN_MAIN), ("cmd/app/main.go", MAIN)],
+        "go  ./cmd/app 0.29.1",
+    ),
+    (
+        "Go that imports PocketBase by a package of its own",
+        &[
+            ("go.mod", GO_MOD),
+            (
+                "cmd/a/main.go",
+                "package main\n\nimport \"example.com/app/internal/boot\"\n\nfunc main() { boot.Run() }\n",
+            ),
+            ("cmd/b/main.go", PLAIN_MAIN),
+            ("internal/boot/boot.go", "package boot\n\nimport \"github.com/pocketbase/pocketbase/core\"\n"),
+        ],
+        "go  ./cmd/a 0.29.1",
+    ),
+    (
+        "Go with two programs, of which a Makefile builds one",
+        &[
+            ("go.mod", GO_MOD),
+            ("cmd/a/main.go", MAIN),
+            ("cmd/b/main.go", MAIN),
+            ("Makefile", "build:\n\tgo build -tags=embed -o bin/b ./cmd/b\n"),
+        ],
+        "go  ./cmd/b 0.29.1 [production, embed]",
+    ),
+    (
+        "a copy of PocketBase itself",
+        &[
+            ("go.mod", "module github.com/pocketbase/pocketbase\n\ngo 1.24\n"),
+            ("pocketbase.go", "package pocketbase\n"),
+            ("core/db_cgo.go", "//go:build cgo\n\npackage core\n\nimport _ \"github.com/mattn/go-sqlite3\"\n"),
+            ("examples/base/main.go", MAIN),
+        ],
+        "go  ./examples/base ?",
+    ),
+    (
+        "Go with an example beside its program",
+        &[("go.mod", GO_MOD), ("cmd/a/main.go", MAIN), ("examples/b/main.go", MAIN)],
+        "go  ./cmd/a 0.29.1",
+    ),
+    (
+        "Go that asks for a toolchain, a C compiler and a .env file",
+        &[
+            (
+                "go.mod",
+                "module x\n\ngo 1.23.0\n\ntoolchain go1.24.1\n\nrequire github.com/pocketbase/pocketbase v0.29.1\n",
+            ),
+            (
+                "main.go",
+                "package main\n\nimport (\n\t\"github.com/pocketbase/pocketbase\"\n\t_ \"github.com/mattn/go-sqlite3\"\n)\n\nfunc main() {\n\tif err := godotenv.Load(); err != nil {\n\t\tlog.Fatal(err)\n\t}\n}\n",
+            ),
+        ],
+        "go  . 0.29.1 1.24.1 cgo .env",
+    ),
+    (
+        "a frontend that Go embeds elsewhere",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            ("backend/ui/embed.go", "package ui\n\n//go:embed all:dist\nvar Dist embed.FS\n"),
+            ("backend/ui/dist/.gitkeep", ""),
+            ("frontend/package.json", VITE),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm install, sh -c 'npm' 'run' 'build' && mkdir -p './../backend/ui/dist' && cp -R './dist'/. './../backend/ui/dist'] backend/ui/dist",
+    ),
+    (
+        "a frontend that Go embeds and that is committed",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("ui/embed.go", "package ui\n\n//go:embed all:dist\nvar Dist embed.FS\n"),
+            ("ui/dist/index.html", "a page"),
+            ("ui/dist/app.js", "code"),
+            ("ui/package.json", VITE),
+        ],
+        "go  . 0.29.1",
+    ),
+    (
+        "a build that is committed",
+        &[("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE), ("frontend/dist/index.html", "")],
+        "pb 1.2.3; hooks pb_hooks; public frontend/dist",
+    ),
+    (
+        "pages that were written by hand",
+        &[("backend/pb_hooks/a.pb.js", ""), ("frontend/index.html", "")],
+        "pb 1.2.3; hooks backend/pb_hooks; public frontend",
+    ),
+    (
+        "a Flutter project beside the app",
+        &[("pb/pb_hooks/a.pb.js", ""), ("pubspec.yaml", ""), ("web/index.html", "")],
+        "pb 1.2.3; hooks pb/pb_hooks",
+    ),
+    (
+        "a root package that builds no frontend",
+        &[("pb_hooks/a.pb.js", ""), ("package.json", PLAIN)],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a root package whose build runs the frontend's",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "package.json",
+                r#"{"scripts":{"build":"cd web && npm run build && cp -r dist/. ../pb_public"},"devDependencies":{"vite":"7"}}"#,
+            ),
+            ("web/package.json", VITE),
+            ("other/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run build] web/dist",
+    ),
+    (
+        "a member of a workspace, with its lock file at the root",
+        &[
+            ("apps/pb/pb_hooks/a.pb.js", ""),
+            ("package.json", r#"{"workspaces":["apps/*"],"packageManager":"yarn@1.22.22"}"#),
+            ("yarn.lock", "# yarn lockfile v1"),
+            ("apps/web/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks apps/pb/pb_hooks; frontend apps/web [yarn install --frozen-lockfile, yarn run build] apps/web/dist",
+    ),
+    (
+        "an app whose folders are not together",
+        &[("pb_hooks/a.pb.js", ""), ("pocketbase/pb_migrations/1.js", "")],
+        "pb 1.2.3; hooks pb_hooks; migrations pocketbase/pb_migrations",
+    ),
+    (
+        "migrations that a forgotten start left at the root",
+        &[("pb_migrations/1.js", ""), ("backend/pb_hooks/a.pb.js", ""), ("backend/pb_migrations/1.js", "")],
+        "pb 1.2.3; hooks backend/pb_hooks; migrations backend/pb_migrations",
+    ),
+    (
+        "a README that tells of a version without hooks",
+        &[("pb_hooks/a.pb.js", ""), ("README.md", "cd pocketbase_0.7.9_darwin_arm64")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a frontend that a compose file mounts",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "compose.yml",
+                "services:\n  pb:\n    image: pocketbase:latest\n    volumes:\n      - ./two/dist:/pb/pb_public\n",
+            ),
+            ("one/package.json", VITE),
+            ("two/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend two [npm install, npm run build] two/dist",
+    ),
+    (
+        "a program in Node beside the frontend",
+        &[
+            ("pb/pb_hooks/a.pb.js", ""),
+            ("api/package.json", r#"{"scripts":{"build":"tsc"},"dependencies":{"express":"5"}}"#),
+            ("shop/package.json", VITE),
+        ],
+        "pb 1.2.3; hooks pb/pb_hooks; frontend shop [npm install, npm run build] shop/dist",
+    ),
+    (
+        "Nuxt that a Dockerfile serves as files",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "web/package.json",
+                r#"{"scripts":{"build":"nuxt build","generate":"nuxt generate"},"dependencies":{"nuxt":"3"}}"#,
+            ),
+            (
+                "Dockerfile",
+                "FROM node AS web\nCOPY web/ .\nFROM alpine\nCOPY --from=web /app/.output/public /pb/pb_public\n",
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run generate] web/.output/public",
+    ),
+    (
+        "folders of other names, one of which is another tool's",
+        &[
+            ("pocketbase/hooks/a.pb.js", ""),
+            ("pocketbase/migrations/0001_init.js", "migrate((app) => {})"),
+            ("server/migrations/20240101000000_x.js", "export const up = () => tool.migrate()"),
+        ],
+        "pb 1.2.3; hooks pocketbase/hooks; migrations pocketbase/migrations",
+    ),
+    (
+        "committed data and a program",
+        &[("server/pb_migrations/1.js", ""), ("server/pb_data/data.db", "SQLite"), ("server/pocketbase", "x")],
+        "pb 1.2.3; migrations server/pb_migrations; seed server/pb_data",
+    ),
+    ("committed data alone", &[("pb_data/data.db", "SQLite")], "pb 1.2.3; seed pb_data"),
+    (
+        "something that fetches PocketBase, and nothing else",
+        &[(
+            "Dockerfile",
+            "FROM alpine\nARG PB_VERSION=0.28.4\nADD https://github.com/pocketbase/pocketbase/releases/download/v${PB_VERSION}/x.zip /\n",
+        )],
+        "pb 0.28.4",
+    ),
+    (
+        "lab.toml names the root",
+        &[("lab.toml", "root = \"two\""), ("one/pb_hooks/a.pb.js", ""), ("two/pb_hooks/a.pb.js", "")],
+        "pb 1.2.3; hooks two/pb_hooks",
+    ),
+    (
+        "lab.toml states everything",
+        &[
+            (
+                "lab.toml",
+                "[pocketbase]\nversion = \"0.30.0\"\n[server]\nkind = \"pocketbase\"\n[hooks]\npath = \"src/hooks\"\n[migrations]\npath = \"db\"\n[public]\npath = \"www\"\n",
+            ),
+            ("src/hooks/a.pb.js", ""),
+            ("db/1.js", ""),
+            ("www/index.html", ""),
+        ],
+        "pb 0.30.0; hooks src/hooks; migrations db; public www",
+    ),
+    (
+        "lab.toml switches the frontend off",
+        &[("lab.toml", "frontend = false"), ("pb_hooks/a.pb.js", ""), ("frontend/package.json", VITE)],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "lab.toml corrects the frontend",
+        &[
+            ("lab.toml", "[frontend]\ndirectory = \"site\"\nbuild = \"npm run export\"\noutput = \"site/www\""),
+            ("pb_hooks/a.pb.js", ""),
+            ("site/package.json", PLAIN),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend site [npm install, npm run export] site/www",
+    ),
+    ("lab.toml alone is an app", &[("lab.toml", "[server]\nkind = \"pocketbase\""), ("README.md", "")], "pb 1.2.3"),
+    (
+        "lab.toml chooses the Go package",
+        &[
+            ("lab.toml", "[server]\nkind = \"go\"\npackage = \"cmd/b\""),
+            ("go.mod", GO_MOD),
+            ("cmd/a/main.go", MAIN),
+            ("cmd/b/main.go", MAIN),
+        ],
+        "go  ./cmd/b 0.29.1",
+    ),
+];

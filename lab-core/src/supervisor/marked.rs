@@ -1,0 +1,80 @@
+//! Finds processes by marks in their environment, which all that they start inherits: also those that left their group,
+//! or outlived its leader.
+
+use std::{io, path::Path};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::procfs;
+
+/// The variable by which a process and all that it starts can be found again. Its value is random, so that one app cannot
+/// claim another's.
+pub(super) const MARK: &str = "LAB_PROCESS";
+
+/// The variable that says whose a process is: a path that only its supervisor gives.
+pub(super) const OWNER: &str = "LAB_RUN_DIR";
+
+/// A process with a mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marked {
+    pub(super) pid: i32,
+    pub(super) mark: String,
+    pub(super) owner: String,
+}
+
+impl Marked {
+    /// The process with this id, if it has a mark. Blocks.
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let (mut mark, mut owner) = (None, None);
+        for entry in procfs::environment(pid) {
+            let value = |name: &str| {
+                let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                Some(String::from_utf8_lossy(value).into_owned())
+            };
+            mark = mark.or_else(|| value(MARK));
+            owner = owner.or_else(|| value(OWNER));
+        }
+        Some(Self { pid, mark: mark?, owner: owner.unwrap_or_default() })
+    }
+
+    /// Whether what it says it is is in this folder.
+    pub(super) fn is_below(&self, folder: &Path) -> bool {
+        Path::new(&self.owner).starts_with(folder)
+    }
+
+    /// Whether `owner` is what it says it is.
+    pub(super) fn is_of(&self, owner: &Path) -> bool {
+        Path::new(&self.owner) == owner
+    }
+}
+
+/// Every process with a mark. Blocks; reads all of `/proc`.
+pub(super) fn all() -> io::Result<Vec<Marked>> {
+    Ok(procfs::pids()?.into_iter().filter_map(Marked::of).collect())
+}
+
+/// Ends every marked process that is meant, until there is none; how many there were. Blocks.
+pub(super) fn kill(is_meant: impl Fn(&Marked) -> bool) -> io::Result<usize> {
+    let mut killed = 0;
+    // something may start new ones while we look: again until a look finds none
+    for _ in 0..20 {
+        let found: Vec<Marked> = all()?.into_iter().filter(&is_meant).collect();
+        if found.is_empty() {
+            break;
+        }
+        for process in found {
+            let Some(valid) = Pid::from_raw(process.pid) else { continue };
+            let Ok(fd) = pidfd_open(valid, PidfdFlags::empty()) else { continue };
+            // the id may have become another process's between the look and the open: look again with the fd in hand
+            if Marked::of(process.pid).is_some_and(|now| now == process) && pidfd_send_signal(&fd, Signal::KILL).is_ok()
+            {
+                killed += 1;
+                let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+                let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+                // that it is still there after a second is seen at the next look
+                let _ = rustix::event::poll(&mut polled, Some(&limit));
+            }
+        }
+    }
+    Ok(killed)
+}

@@ -1,0 +1,74 @@
+//! `deploy`: what Lab adds to the clone, the build and the boot of an app.
+
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Outcome, go_on, median_of,
+    results::{Line, Results},
+};
+use crate::{parts::Repository, server::Server};
+
+/// The longest that everything else may take, in milliseconds.
+const LONGEST: f64 = 150.0;
+/// The steps that any way of deploying has: clone, build, boot.
+const WORK: [&str; 4] = ["fetch", "build", "start", "health"];
+
+pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
+    let rounds: u32 = if is_quick { 2 } else { 10 };
+    let (first, again) = measure(rounds, stopping)?;
+    let mut results = Results::default();
+    results.notes.push(format!(
+        "deploy: the median of {rounds} runs of `lab deploy` of the guestbook, from the start of the command to its end, \
+         without the steps that the deployment's record names {}: what is left is the command itself, the API, queue, plan, \
+         switch (the old process's stop) and publish, the records on disk among them. `work` is those steps.",
+        WORK.join(", ")
+    ));
+    for (what, measured) in [("first", first), ("again", again)] {
+        let part = |value: fn(&Measured) -> f64| median_of(measured.iter().map(value).collect());
+        let name = format!("deploy: overhead, {what}");
+        let work = vec![("work".to_owned(), part(|deployed| deployed.work))];
+        results.lines.push(Line::at_most(&name, "ms", part(|deployed| deployed.overhead), LONGEST, work));
+    }
+    Ok(results)
+}
+
+/// Deployments of new apps, and of one app again and again.
+fn measure(rounds: u32, stopping: &CancellationToken) -> Outcome<(Vec<Measured>, Vec<Measured>)> {
+    let repository = Repository::of_example("guestbook");
+    let server = Server::start();
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        go_on(stopping)?;
+        first.push(deploy(&server, &format!("app-{round}"), &repository)?);
+    }
+    for round in 0..rounds {
+        go_on(stopping)?;
+        repository.push(&[("pb_public/round.txt", &round.to_string())]);
+        again.push(deploy(&server, "app-0", &repository)?);
+    }
+    Ok((first, again))
+}
+
+/// One deployment, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    work: f64,
+    overhead: f64,
+}
+
+fn deploy(server: &Server, app: &str, repository: &Repository) -> Outcome<Measured> {
+    let begun = Instant::now();
+    server.deploy(app, repository);
+    let whole = begun.elapsed().as_secs_f64() * 1000.0;
+    let deployments = server.lab_json(&["deployments", app]);
+    let steps = deployments[0]["steps"].as_array().ok_or("a deployment has steps")?;
+    let work: u64 = steps
+        .iter()
+        .filter(|step| step["step"].as_str().is_some_and(|name| WORK.contains(&name)))
+        .map(|step| step["millis"].as_u64().ok_or("a step that ended has its time"))
+        .sum::<Result<_, _>>()?;
+    let work = f64::from(u32::try_from(work)?);
+    Ok(Measured { work, overhead: whole - work })
+}

@@ -1,0 +1,95 @@
+//! `routes`: how long the change of one route takes, by the number of routes.
+
+use std::time::{Duration, Instant};
+
+use lab_core::{
+    Port,
+    router::{
+        Hostname, Route, RouteTable, RouterConfig, Target,
+        gateway::{Gateway, GatewaySettings},
+    },
+    testing::ports::leased_range,
+};
+
+use super::{
+    Outcome, median, millis,
+    peers::caddy::{Administered, host, version},
+    results::{Better, Line, Results},
+};
+use crate::parts::folder;
+
+/// The longest that a change may take, in milliseconds.
+const LONGEST: f64 = 1.0;
+
+pub async fn run(is_quick: bool) -> Outcome<Results> {
+    let (changes, caddy_changes) = if is_quick { (50, 3) } else { (500, 15) };
+    let dir = folder();
+    let (ports, _lease) = leased_range();
+    let caddy = Administered::start(*ports.start(), dir.path())?;
+    let mut results = Results::default();
+    results.notes.push(format!(
+        "routes: the median of {changes} changes of one route with {caddy_changes} of Caddy's. `lab` is \
+         `RouterConfig::apply` of the whole table on the gateway in this process; `caddy` is a PATCH of the one route by \
+         its `@id` over the admin API's unix socket, `caddy load` the whole configuration by `/load`. {}.",
+        version()?
+    ));
+    let mut first = None;
+    for size in [1, 100, 1000, 5000] {
+        let lab = gateway(size, changes).await?;
+        let (one, whole) = (by_id(&caddy, size, caddy_changes).await?, by_load(&caddy, size, caddy_changes).await?);
+        let peers = vec![("caddy".to_owned(), one), ("caddy load".to_owned(), whole)];
+        let name = format!("routes: one change, {size} in the table");
+        results.lines.push(Line::at_most(&name, "ms", lab, LONGEST, peers));
+        first.get_or_insert(lab);
+        if size == 5000 {
+            let with_one = vec![("with 1 route".to_owned(), first.unwrap_or(lab))];
+            let line = Line::new("routes: flat, 5000 routes beside 1", "ms", Better::Lower, lab, with_one);
+            // what is at most doubled by 5000 times as many counts as flat
+            results.lines.push(line.against(Better::Lower, &["with 1 route"], 0.5));
+        }
+    }
+    Ok(results)
+}
+
+async fn gateway(size: u16, changes: u16) -> Outcome<f64> {
+    let gateway = Gateway::new(GatewaySettings::default());
+    let to = |port: u16| -> Outcome<Route> {
+        Ok(Route { app: None, target: Target::Port(Port::new(port).ok_or("a port is not 0")?) })
+    };
+    let mut table = RouteTable::new();
+    for n in 0..size {
+        table.insert(host(n).parse::<Hostname>()?, to(20_000 + n)?);
+    }
+    gateway.apply(table.clone()).await?;
+    let first: Hostname = host(0).parse()?;
+    let mut took = Vec::new();
+    for n in 0..changes {
+        let mut next = table.clone();
+        next.insert(first.clone(), to(1000 + n)?);
+        took.push(time(gateway.apply(next)).await?);
+    }
+    Ok(millis(median(&mut took)))
+}
+
+async fn by_id(caddy: &Administered, size: u16, changes: u16) -> Outcome<f64> {
+    caddy.load(size, 9).await?;
+    let mut took = Vec::new();
+    for n in 0..changes {
+        took.push(time(caddy.change_one_route(1000 + n)).await?);
+    }
+    Ok(millis(median(&mut took)))
+}
+
+async fn by_load(caddy: &Administered, size: u16, changes: u16) -> Outcome<f64> {
+    let mut took = Vec::new();
+    for n in 0..changes {
+        took.push(time(caddy.load(size, 1000 + n)).await?);
+    }
+    Ok(millis(median(&mut took)))
+}
+
+async fn time<E>(work: impl Future<Output = Result<(), E>>) -> Result<Duration, E> {
+    let begun = Instant::now();
+    work.await?;
+    Ok(begun.elapsed())
+}
