@@ -56,10 +56,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     let request = DeployRequest {
-        name: "app".parse()?,
         repository: Some(GitUrl::parse(&address, UrlPolicy::Remote)?),
-        branch: None,
-        token: None,
+        ..DeployRequest::new("app".parse()?)
     };
     let started = lab.deploy(request).await?;
     let mut events = lab.deployment_events(&started.app.app.name, started.deployment, 0).await?;

@@ -9,7 +9,7 @@ use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
 };
-use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId};
+use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId, builder::RepoPath};
 
 /// Deploys and looks after PocketBase apps on a lab server.
 ///
@@ -168,7 +168,7 @@ pub(crate) enum Command {
         source: String,
         /// The app's folder in it, where there are several
         #[arg(long, value_name = "FOLDER")]
-        root: Option<PathBuf>,
+        root: Option<RepoPath>,
         /// The branch, tag or commit
         #[arg(short, long)]
         branch: Option<GitRef>,
@@ -194,6 +194,8 @@ pub(crate) enum Command {
         #[arg(long)]
         caddyfile: bool,
     },
+    /// Deletes what builds keep for the next ones: packages, tools, dependencies
+    ClearCache,
     /// Looks for what is wrong, and says what to do
     Doctor,
     /// Prints a shell's completions
@@ -246,6 +248,12 @@ pub(crate) struct Deploy {
     /// The branch, tag or commit; none: what the app follows, at first the remote's HEAD
     #[arg(short, long)]
     pub(crate) branch: Option<GitRef>,
+    /// The app's folder in the repository, where there are several; kept for later
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) root: Option<RepoPath>,
+    /// Begins a new app with the pb_data that the repository holds; data that is there stays
+    #[arg(long)]
+    pub(crate) seed_data: bool,
     /// Reads a token for the private repository from standard input; it is kept for later
     #[arg(long)]
     pub(crate) token_stdin: bool,

@@ -56,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Plan { source, root, branch } => plan::plan(&source, root, branch, output).await,
         Command::Routes { caddyfile: false } => routes::ls(&client()?, output).await,
         Command::Routes { caddyfile: true } => routes::caddyfile(&client()?, output).await,
+        Command::ClearCache => apps::clear_cache(&client()?, output).await,
         Command::Doctor => doctor::doctor(place, output).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();

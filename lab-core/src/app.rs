@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    builder::RepoPath,
     git_url::{GitRef, GitUrl},
     ids::ReleaseId,
     lifecycle::{Desired, Status},
@@ -146,6 +147,9 @@ pub struct App {
     /// The branch, tag or commit it follows; none: the remote's HEAD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<GitRef>,
+    /// The folder of the app in its repository, where its owner named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RepoPath>,
     /// The loopback port it listens on; none while nothing of it can run (a first deploy that failed).
     pub port: Option<Port>,
     /// What it was last seen to be.

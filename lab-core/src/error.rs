@@ -305,6 +305,7 @@ impl Error {
                 BuildError::PocketBase { .. } => (K::App, "pocketbase_unavailable"),
                 BuildError::MissingProgram { .. } => (K::App, "program_missing"),
                 BuildError::CommandFailed { .. } => (K::App, "build_failed"),
+                BuildError::CacheInUse => (K::Conflict, "cache_in_use"),
                 BuildError::TimedOut { .. } => (K::App, "build_timed_out"),
                 BuildError::Cancelled => (K::Cancelled, "cancelled"),
                 BuildError::Io { .. } => (K::Internal, "build_io"),

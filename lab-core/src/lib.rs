@@ -27,7 +27,7 @@
 //! let lab = Lab::open(settings, backends).await?;
 //! let repository = GitUrl::parse("https://github.com/me/guestbook", UrlPolicy::Remote)?;
 //! let name: AppName = "guestbook".parse()?;
-//! lab.deploy(DeployRequest { name, repository: Some(repository), branch: None, token: None }).await?;
+//! lab.deploy(DeployRequest { repository: Some(repository), ..DeployRequest::new(name) }).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -46,6 +46,7 @@ pub mod data;
 pub mod deploy;
 pub mod durable;
 mod error;
+mod file_lock;
 mod finding;
 mod git_url;
 pub mod health;

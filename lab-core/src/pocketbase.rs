@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use crate::progress::Progress;
 
 pub mod archive;
-mod digest;
+pub(crate) mod digest;
 pub mod fallback;
 pub mod path;
 mod probe;
-mod process;
+pub(crate) mod process;
 pub mod store;
 mod unpack;
 pub mod wheel;
@@ -104,6 +104,7 @@ pub enum PocketBaseError {
 /// # Contract
 /// - On success a regular file is at the destination, and it is what the origin announced.
 /// - A version that is not there is [`PocketBaseError::NoSuchVersion`], told apart from an origin that cannot be reached.
+/// - `versions` are those it has for this machine, in any order; none where it cannot tell.
 /// - A fetch whose future is dropped ends, and so does every process it started.
 #[async_trait]
 pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
@@ -112,6 +113,8 @@ pub trait PocketBaseSource: fmt::Debug + Send + Sync + 'static {
     /// Puts the verified binary of `version` at `destination`, a path in an empty folder on the store's file system; may
     /// use the folder for its own files, which are deleted afterwards.
     async fn fetch(&self, version: &semver::Version, destination: &Path) -> Result<(), PocketBaseError>;
+    /// What it has.
+    async fn versions(&self) -> Result<Vec<semver::Version>, PocketBaseError>;
 }
 
 /// Gives releases the official binary. [`PocketBaseStore`] is the one Lab uses.
@@ -126,6 +129,13 @@ pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<PathBuf, PocketBaseError>;
+    /// What could stand in for a version that is not to be had: released patches of the same minor, the nearest first.
+    /// None where nobody can tell.
+    async fn nearest(
+        &self,
+        version: &semver::Version,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<semver::Version>, PocketBaseError>;
 }
 
 /// The largest binary that is taken: five times the size of today's.
@@ -152,6 +162,17 @@ fn no_such(origin: impl Into<String>, version: &semver::Version) -> PocketBaseEr
     PocketBaseError::NoSuchVersion { origin: origin.into(), version: version.to_string(), platform }
 }
 
+/// The released patches of `version`'s minor among `all`, the nearest first, of two as near the newer one; never `version`.
+fn nearest(version: &semver::Version, all: impl IntoIterator<Item = semver::Version>) -> Vec<semver::Version> {
+    let is_near = |other: &semver::Version| {
+        (other.major, other.minor) == (version.major, version.minor) && other.pre.is_empty() && other != version
+    };
+    let mut near: Vec<semver::Version> = all.into_iter().filter(is_near).collect();
+    near.sort_by_key(|other| (other.patch.abs_diff(version.patch), std::cmp::Reverse(other.patch)));
+    near.dedup();
+    near
+}
+
 /// The error for something that does not match.
 fn untrusted(origin: impl Into<String>, version: &semver::Version, reason: impl Into<String>) -> PocketBaseError {
     PocketBaseError::Untrusted { origin: origin.into(), version: version.to_string(), reason: reason.into() }
@@ -159,3 +180,21 @@ fn untrusted(origin: impl Into<String>, version: &semver::Version, reason: impl 
 
 /// Where the binary of a version is once it is there: `<store>/<version>/pocketbase`.
 pub type BinaryPath = PathBuf;
+
+#[cfg(test)]
+mod tests {
+    use semver::Version;
+
+    #[test]
+    fn the_nearest_patch_of_the_same_minor_comes_first() {
+        let all =
+            ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.23.7", "1.22.7"].map(|v| v.parse().expect("version"));
+        let near = |version: &str| -> Vec<String> {
+            let wanted: Version = version.parse().expect("version");
+            super::nearest(&wanted, all.clone()).iter().map(Version::to_string).collect()
+        };
+        assert_eq!(near("0.22.7"), ["0.22.9", "0.22.5", "0.22.1"]);
+        assert_eq!(near("0.22.99"), ["0.22.9", "0.22.5", "0.22.1"]);
+        assert!(near("0.24.0").is_empty());
+    }
+}

@@ -30,6 +30,9 @@ use crate::{
 pub enum Flags {
     /// The official binary: also `--hooksDir`, `--migrationsDir`, `--publicDir`, `--hooksWatch`, `--automigrate`.
     Official,
+    /// The same of an app with a hook file that throws: PocketBase goes on without such a file only while it watches the
+    /// hooks (`plugins/jsvm/jsvm.go`), for which it takes two of the kernel's inotify instances.
+    OfficialWatching,
     /// PocketBase's own only (`--http`, `--dir`): what every Go app has. An unknown flag would end it.
     Base,
 }
@@ -83,6 +86,10 @@ pub struct Release {
     pub plan: BuildPlan,
     /// How it is run.
     pub run: RunSpec,
+    /// What it was built from and with, as a digest: the same again gives the same release. None for one that another
+    /// build of the same might make otherwise, and for one of an earlier version of Lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<String>,
     /// The deployment that made it; none for one of an earlier version of Lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
@@ -183,7 +190,7 @@ impl Release {
             "--dir".to_owned(),
             path("pb_data"),
         ];
-        if self.run.flags == Flags::Official {
+        if self.run.flags != Flags::Base {
             args.extend([
                 "--hooksDir".to_owned(),
                 path("pb_hooks"),
@@ -192,7 +199,7 @@ impl Release {
                 "--publicDir".to_owned(),
                 path("pb_public"),
                 // PocketBase opens two inotify instances per process to watch hooks; a release never changes
-                "--hooksWatch=false".to_owned(),
+                format!("--hooksWatch={}", self.run.flags == Flags::OfficialWatching),
                 // changes made in the dashboard would write migrations into the release, which never changes
                 "--automigrate=false".to_owned(),
             ]);

@@ -17,7 +17,7 @@ mod fake {
     #[tokio::test]
     async fn a_fake_fails_hangs_and_remembers_as_it_is_told() {
         use lab_core::{builder::BuildJob, progress::Silent};
-        use std::{collections::BTreeMap, time::Duration};
+        use std::time::Duration;
         use tokio_util::sync::CancellationToken;
 
         let dir = tempfile::tempdir().expect("tempdir");
@@ -25,10 +25,10 @@ mod fake {
         std::fs::write(dir.path().join("pb_hooks/a.pb.js"), "").expect("write");
         let fake = FakeBuilder::new();
         fake.fail_next_plan(BuildError::Cancelled);
-        assert!(fake.plan(dir.path()).await.is_err());
-        let plan = fake.plan(dir.path()).await.expect("plan");
+        assert!(fake.plan(dir.path(), None).await.is_err());
+        let plan = fake.plan(dir.path(), None).await.expect("plan");
         let (checkout, output) = (dir.path().to_owned(), dir.path().join("out"));
-        let job = BuildJob { checkout, plan, output, env: BTreeMap::new(), timeout: Duration::from_millis(50) };
+        let job = BuildJob { timeout: Duration::from_millis(50), ..BuildJob::new(checkout, plan, output) };
         let build = || fake.build(job.clone(), Arc::new(Silent), CancellationToken::new());
         fake.fail_next(BuildError::MissingProgram { program: "go".to_owned() });
         fake.hang_next();
@@ -75,6 +75,14 @@ mod local {
             fs::write(&destination, "#!/bin/sh\n").expect("write");
             fs::set_permissions(&destination, fs::Permissions::from_mode(0o555)).expect("chmod");
             Ok(destination)
+        }
+
+        async fn nearest(
+            &self,
+            _: &semver::Version,
+            _: &CancellationToken,
+        ) -> Result<Vec<semver::Version>, PocketBaseError> {
+            Ok(Vec::new())
         }
     }
 

@@ -100,6 +100,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/api/deploy", post(deployments::deploy))
         .route("/api/info", get(server::info))
         .route("/api/events", get(server::events))
+        .route("/api/cache/clear", post(server::clear_cache))
         .route("/tls/ask", get(server::may_have_certificate))
         .route("/api/routes", get(apps::routes))
         .nest("/api/apps/{name}", app)

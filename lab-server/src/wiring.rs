@@ -63,6 +63,7 @@ impl Stack {
         let store = PocketBaseStore::new(data.pocketbase(), pocketbase(config));
         let mut building = LocalBuilderSettings::new(data.build_cache(), config.path.clone());
         building.env.clone_from(&config.tool_env);
+        building.max_cache_bytes = config.builds.max_cache_bytes;
         building.detect.pocketbase = config.pocketbase_version.clone();
         let supervisor = Supervisor::open(config.production.stack, &data).await?;
         let mut timeouts = Timeouts::default();

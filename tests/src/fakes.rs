@@ -10,10 +10,9 @@ use std::{
 use async_trait::async_trait;
 use lab_core::{
     Port, ReleaseId,
-    builder::{BuildError, BuildJob, BuildPlan, Builder},
+    builder::{BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath},
     health::{HealthError, HealthProbe},
     progress::Progress,
-    release::RunSpec,
     source::{Commit, FetchRequest, Source, SourceError},
     testing::{builder::FakeBuilder, health::FakeProbe, source::FakeSource},
 };
@@ -97,9 +96,9 @@ impl Builder for ScriptedBuilder {
         self.inner.backend()
     }
 
-    async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError> {
+    async fn plan(&self, checkout: &Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
         self.plans.play(&CancellationToken::new(), BuildError::Cancelled).await?;
-        self.inner.plan(checkout).await
+        self.inner.plan(checkout, root).await
     }
 
     async fn build(
@@ -107,7 +106,7 @@ impl Builder for ScriptedBuilder {
         job: BuildJob,
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
-    ) -> Result<RunSpec, BuildError> {
+    ) -> Result<Built, BuildError> {
         progress.log("building");
         // what a failed build leaves is for the caller to delete
         let half = job.output.join("half");
@@ -120,6 +119,14 @@ impl Builder for ScriptedBuilder {
             std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
         built
+    }
+
+    async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
+        self.inner.inputs(job).await
+    }
+
+    async fn clear_cache(&self) -> Result<u64, BuildError> {
+        self.inner.clear_cache().await
     }
 }
 

@@ -19,6 +19,7 @@ mod fakes;
 mod faults;
 mod fixtures;
 mod fly;
+mod hostile;
 mod kills;
 mod load;
 mod parts;

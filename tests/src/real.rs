@@ -37,11 +37,11 @@ pub struct Real {
 
 impl Real {
     pub async fn open() -> Self {
-        Self::open_with(|_| {}).await
+        Self::open_with(|_, _| {}).await
     }
 
-    /// One whose builder has settings of its own.
-    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings)) -> Self {
+    /// One whose builder, or which itself, has settings of its own.
+    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings, &mut LabSettings)) -> Self {
         let dir = folder();
         let data = DataDir::new(dir.path());
         let (range, lease) = leased_range();
@@ -52,7 +52,9 @@ impl Real {
                 building.env.insert(variable.to_owned(), value);
             }
         }
-        set(&mut building);
+        let mut settings = LabSettings::new(data.clone(), "lab.localhost".parse().unwrap());
+        settings.repositories = UrlPolicy::LocalAllowed;
+        set(&mut building, &mut settings);
         let supervisor = Arc::new(NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).unwrap());
         let gateway = Gateway::new(GatewaySettings::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,20 +73,18 @@ impl Real {
             router: Arc::new(gateway),
             health: Arc::new(HttpProbe::new()),
         };
-        let mut settings = LabSettings::new(data, "lab.localhost".parse().unwrap());
-        settings.repositories = UrlPolicy::LocalAllowed;
         let lab = Lab::open(settings, backends).await.unwrap();
         Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }
     }
 
     pub async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
         let repository = GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap();
-        let request = DeployRequest { name: name(app), repository: Some(repository), branch: None, token: None };
+        let request = DeployRequest { repository: Some(repository), ..DeployRequest::new(name(app)) };
         let started = self.lab.deploy(request).await.unwrap();
         finished(&self.lab, app, started.deployment).await
     }
 
-    async fn deploy_well(&self, app: &str, repository: &Repository) {
+    pub async fn deploy_well(&self, app: &str, repository: &Repository) {
         let deployment = self.deploy(app, repository).await;
         assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
     }
@@ -290,10 +290,9 @@ async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
     let real = Real::open().await;
     let repository = Repository::of_example("guestbook");
     let request = DeployRequest {
-        name: name("guestbook"),
         repository: Some(GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap()),
         branch: Some("nope".parse().unwrap()),
-        token: None,
+        ..DeployRequest::new(name("guestbook"))
     };
     let started = real.lab.deploy(request).await.unwrap();
     let problem = finished(&real.lab, "guestbook", started.deployment).await.problem.unwrap();

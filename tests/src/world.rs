@@ -44,7 +44,7 @@ pub fn url(text: &str) -> GitUrl {
 }
 
 pub fn request(app: &str) -> DeployRequest {
-    DeployRequest { name: name(app), repository: Some(url(REPOSITORY)), branch: None, token: None }
+    DeployRequest { repository: Some(url(REPOSITORY)), ..DeployRequest::new(name(app)) }
 }
 
 impl World {

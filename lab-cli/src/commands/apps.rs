@@ -122,6 +122,15 @@ pub(crate) async fn rm(
     Ok(())
 }
 
+pub(crate) async fn clear_cache(client: &Client, output: &Output) -> Result<(), CliError> {
+    let cleared: Value = client.post("/api/cache/clear", None::<&Value>).await?;
+    let megabytes = cleared["freed_bytes"].as_u64().unwrap_or_default() / 1_000_000;
+    output.data(&cleared, || {
+        format!("{megabytes} MB are free again; the next build of each app takes as long as its first")
+    });
+    Ok(())
+}
+
 pub(crate) async fn superuser(
     client: &Client,
     app: &AppName,

@@ -18,9 +18,16 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Result<(), CliError> {
     let token = if what.token_stdin { Some(secret_from_stdin("Token", output)?) } else { None };
-    let detach = what.detach;
+    let (detach, root, seed_data) = (what.detach, what.root.clone(), what.seed_data);
     let Chosen { name, repository, branch } = choose(client, what, output).await?;
-    let body = json!({"subdomain": name, "repository": repository, "branch": branch, "token": token});
+    let body = json!({
+        "subdomain": name,
+        "repository": repository,
+        "branch": branch,
+        "token": token,
+        "root": root,
+        "seed_data": seed_data,
+    });
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;
     to_its_end(client, &name, view, detach, output).await
 }

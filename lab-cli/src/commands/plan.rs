@@ -1,14 +1,11 @@
 //! Shows how a repository would be built and run. Needs no server: it uses the library.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use lab_core::{
     GitRef, GitUrl, UrlPolicy,
     builder::{
-        BuildPlan, DetectSettings, detect,
+        BuildPlan, DetectSettings, RepoPath, detect,
         tree::{Limits, Tree},
     },
     progress::Silent,
@@ -24,7 +21,7 @@ use crate::{error::CliError, output::Output};
 
 pub(crate) async fn plan(
     source: &str,
-    root: Option<PathBuf>,
+    root: Option<RepoPath>,
     branch: Option<GitRef>,
     output: &Output,
 ) -> Result<(), CliError> {
@@ -54,7 +51,7 @@ pub(crate) async fn plan(
     show(&destination, root, output)
 }
 
-fn show(folder: &Path, root: Option<PathBuf>, output: &Output) -> Result<(), CliError> {
+fn show(folder: &Path, root: Option<RepoPath>, output: &Output) -> Result<(), CliError> {
     let settings = DetectSettings { root, ..DetectSettings::default() };
     let plan = Tree::read(folder, &Limits::default()).and_then(|tree| detect(&tree, &settings));
     let plan: BuildPlan = plan.map_err(lab_core::Error::from)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     BuildError,
-    lab_toml::{self, ServerKind, Stated},
+    lab_toml::{self, RepoPath, ServerKind, Stated},
     plan::{BuildPlan, Server},
     tree::{Resolved, Tree, paths},
 };
@@ -40,7 +40,7 @@ pub struct DetectSettings {
     pub pocketbase: String,
     /// The folder of the app, when its owner named it (`--root`): nothing above it is looked at, apart from a frontend
     /// beside it.
-    pub root: Option<PathBuf>,
+    pub root: Option<RepoPath>,
 }
 
 impl Default for DetectSettings {
@@ -149,14 +149,11 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
 /// The folder that `--root` names.
 fn base(tree: &Tree, settings: &DetectSettings) -> Result<String, BuildError> {
     let Some(root) = &settings.root else { return Ok(String::new()) };
-    let invalid =
-        |reason: &str| BuildError::Invalid { what: format!("root `{}`", root.display()), reason: reason.to_owned() };
-    let text = root.to_str().ok_or_else(|| invalid("is not UTF-8"))?;
-    let path = lab_toml::RepoPath::new(text).map_err(|reason| invalid(&reason))?;
-    if tree.is_folder(path.as_str()) {
-        Ok(path.as_str().to_owned())
+    if root.as_str().is_empty() || tree.is_folder(root.as_str()) {
+        Ok(root.as_str().to_owned())
     } else {
-        Err(invalid("is not a folder of the repository"))
+        let (what, reason) = (format!("root `{}`", root.as_str()), "is not a folder of the repository".to_owned());
+        Err(BuildError::Invalid { what, reason })
     }
 }
 

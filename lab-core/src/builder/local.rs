@@ -9,22 +9,31 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BuildError, BuildJob, BuildPlan, Builder,
+    BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath,
     detect::{DetectSettings, detect},
     tree::{Limits, Tree},
 };
-use crate::{pocketbase::PocketBaseBinaries, progress::Progress, release::RunSpec};
+use crate::{Secret, pocketbase::PocketBaseBinaries, progress::Progress};
 
+mod cache;
 mod command;
 mod copy;
+mod dependencies;
 mod environment;
+mod files;
 mod frontend;
+mod go;
 mod hints;
+mod inputs;
+mod install;
 mod log;
 mod place;
 mod processes;
+mod redact;
 mod release;
 mod stop;
+mod tools;
+mod watch;
 
 /// What a [`LocalBuilder`] is told by its embedder.
 #[derive(Debug, Clone)]
@@ -42,6 +51,14 @@ pub struct LocalBuilderSettings {
     pub max_output_bytes: u64,
     /// A command that prints more than this is stopped.
     pub max_printed_bytes: u64,
+    /// A command is stopped when the checkout, the release and its temporary files are larger than this on disk.
+    pub max_disk_bytes: u64,
+    /// The same for their number of files and folders.
+    pub max_files: u64,
+    /// A command that has more processes at a time is stopped.
+    pub max_processes: usize,
+    /// What builds share is kept below so many bytes: what was used longest ago is deleted.
+    pub max_cache_bytes: u64,
     /// Variables for every command: proxies, CA files, `GOFLAGS` … A job's own come on top.
     pub env: BTreeMap<String, String>,
     /// How long processes have between SIGTERM and SIGKILL.
@@ -57,7 +74,11 @@ impl LocalBuilderSettings {
             detect: DetectSettings::default(),
             limits: Limits::default(),
             max_output_bytes: 4 << 20,
-            max_printed_bytes: 512 << 20,
+            max_printed_bytes: 256 << 20,
+            max_disk_bytes: 8 << 30,
+            max_files: 2_000_000,
+            max_processes: 1000,
+            max_cache_bytes: 10 << 30,
             env: BTreeMap::new(),
             grace: Duration::from_millis(500),
         }
@@ -69,12 +90,14 @@ impl LocalBuilderSettings {
 pub struct LocalBuilder {
     settings: Arc<LocalBuilderSettings>,
     binaries: Arc<dyn PocketBaseBinaries>,
+    cache: Arc<cache::Cache>,
 }
 
 impl LocalBuilder {
     /// A builder that takes official binaries from `binaries`.
     pub fn new(settings: LocalBuilderSettings, binaries: Arc<dyn PocketBaseBinaries>) -> Self {
-        Self { settings: Arc::new(settings), binaries }
+        let cache = Arc::new(cache::Cache::new(settings.cache_dir.clone()));
+        Self { settings: Arc::new(settings), binaries, cache }
     }
 }
 
@@ -84,10 +107,12 @@ impl Builder for LocalBuilder {
         "local"
     }
 
-    async fn plan(&self, checkout: &std::path::Path) -> Result<BuildPlan, BuildError> {
-        let (settings, checkout) = (Arc::clone(&self.settings), checkout.to_owned());
+    async fn plan(&self, checkout: &std::path::Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
+        let (limits, checkout) = (self.settings.limits, checkout.to_owned());
+        let mut settings = self.settings.detect.clone();
+        settings.root = root.cloned().or(settings.root);
         let at = checkout.clone();
-        let look = move || detect(&Tree::read(&checkout, &settings.limits)?, &settings.detect);
+        let look = move || detect(&Tree::read(&checkout, &limits)?, &settings);
         stop::joined(tokio::task::spawn_blocking(look).await, "read", &at)?
     }
 
@@ -96,11 +121,33 @@ impl Builder for LocalBuilder {
         job: BuildJob,
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
-    ) -> Result<RunSpec, BuildError> {
-        let log = log::Log::new(progress, self.settings.max_output_bytes);
+    ) -> Result<Built, BuildError> {
+        let redact = redact::Redact::new(job.secrets.iter().cloned().chain(hidden(&job.app_env)));
+        let log = log::Log::new(progress, redact, self.settings.max_output_bytes);
         let stop = stop::Stop::new(cancel, job.timeout);
-        release::Build::start(Arc::clone(&self.settings), Arc::clone(&self.binaries), job, log, stop).await?.run().await
+        let held = self.cache.hold().await;
+        let build =
+            release::Build::start(Arc::clone(&self.settings), Arc::clone(&self.binaries), job, log, stop).await?;
+        let done = build.run().await;
+        drop(held);
+        if let Err(error) = self.cache.trim(self.settings.max_cache_bytes).await {
+            tracing::warn!(error = %error, "what builds share could not be made smaller");
+        }
+        done
     }
+
+    async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
+        inputs::digest(&self.settings, job).await
+    }
+
+    async fn clear_cache(&self) -> Result<u64, BuildError> {
+        self.cache.clear().await
+    }
+}
+
+/// The values of variables, apart from those that visitors get anyway.
+fn hidden(env: &BTreeMap<String, String>) -> impl Iterator<Item = Secret> {
+    env.iter().filter(|(name, _)| !frontend::is_public(name)).map(|(_, value)| Secret::new(value.as_str()))
 }
 
 #[cfg(test)]

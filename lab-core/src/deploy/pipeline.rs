@@ -4,7 +4,7 @@
 //! a failure, as after a crash, [`settle`](crate::reconcile::settle) brings the disk and the processes back in line with
 //! the record.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{fs, io, os::unix::fs::PermissionsExt, panic::AssertUnwindSafe, path::Path, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
@@ -14,14 +14,14 @@ use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal,
 use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
-    builder::{BuildJob, BuildPlan},
+    builder::{BuildJob, BuildPlan, RepoPath, SEED},
     data::{DataPoint, PointReason, points::Restore},
     durable,
     lab::activity::Activity,
     layout::AppDirs,
     lifecycle::{Desired, Event, Status, transition},
     reconcile,
-    release::Release,
+    release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
 
@@ -35,10 +35,13 @@ pub(crate) struct Run {
     pub(crate) release: ReleaseId,
     /// The release to go back to, where nothing is to be built.
     pub(crate) built: Option<Release>,
+    /// Whether a new app's data is what the repository holds.
+    pub(crate) seed: bool,
     /// The data to go back to with it.
     pub(crate) point: Option<DataPoint>,
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
+    pub(crate) root: Option<RepoPath>,
     pub(crate) token: Option<Secret>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) activity: Activity,
@@ -98,10 +101,11 @@ impl Run {
             None => self.make().await?,
         };
         let restore = self.step(DeployStep::Save, self.save(&release)).await?;
-        let app = self.step(DeployStep::Switch, self.switch(restore.as_ref())).await?;
+        let id = release.id;
+        let app = self.step(DeployStep::Switch, self.switch(id, restore.as_ref())).await?;
         self.step(DeployStep::Start, self.lab.start_release(&app, &release)).await?;
-        self.step(DeployStep::Health, self.lab.wait_healthy(&app, &release, &self.activity.cancel)).await?;
-        self.step(DeployStep::Publish, self.publish()).await?;
+        self.step(DeployStep::Health, self.healthy(&app, release)).await?;
+        self.step(DeployStep::Publish, self.publish(id)).await?;
         // the app's record tells from now on that this deployment stands: a crash does not take the data back any more
         if let Some(restore) = restore
             && let Err(error) = blocking(move || restore.keep()).await
@@ -157,10 +161,11 @@ impl Run {
 
     async fn plan(&self) -> Result<BuildPlan, Error> {
         let checkout = self.lab.settings().data.work(self.id).join("checkout");
-        let plan = self.lab.backends().builder.plan(&checkout).await?;
+        let plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()).await?;
         for reason in &plan.reasons {
             self.journal.emit(DeployEventKind::Log { line: reason.clone() });
         }
+        self.warn(&plan.warnings).await?;
         let env = self.lab.app_env(&self.dirs).await?;
         let names: Vec<String> = plan.required_env.iter().filter(|name| !env.contains_key(*name)).cloned().collect();
         if names.is_empty() { Ok(plan) } else { Err(Error::MissingVariables { app: self.app.clone(), names }) }
@@ -168,23 +173,41 @@ impl Run {
 
     async fn build(&self, commit: Commit, plan: BuildPlan) -> Result<Release, Error> {
         let settings = self.lab.settings();
+        let builder = &self.lab.backends().builder;
         let output = self.dirs.release(self.release);
-        tokio::fs::create_dir_all(&output).await.map_err(Error::storage("create", &output))?;
-        let job = BuildJob {
-            checkout: settings.data.work(self.id).join("checkout"),
-            plan: plan.clone(),
-            output,
+        let token = self.token.clone().or_else(|| settings.git_token.clone());
+        let mut job = BuildJob {
+            app: Some(self.app.clone()),
             env: settings.build_env.clone(),
+            app_env: self.lab.app_env(&self.dirs).await?,
+            secrets: token.into_iter().collect(),
+            seed: self.seeds(&plan).await?,
             timeout: settings.build_timeout,
+            ..BuildJob::new(settings.data.work(self.id).join("checkout"), plan.clone(), &output)
         };
-        let run = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
+        let inputs = format!("{} {}", commit.hash, builder.inputs(&job).await?);
+        // a release that served has no data to begin with any more
+        if !job.seed
+            && let Some(release) = self.built_before(&inputs).await?
+        {
+            return Ok(release);
+        }
+        let seeds = job.seed;
+        if let Some(frontend) = &mut job.plan.frontend {
+            // what visitors have does not vanish because it cannot be built this time
+            frontend.optional &= !self.serves_pages().await?;
+        }
+        tokio::fs::create_dir_all(&output).await.map_err(Error::storage("create", &output))?;
+        let built = builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
+        self.journal.update(|record| record.warnings.extend(built.warnings.iter().cloned())).await?;
         let mut release = Release {
             id: self.release,
             app: self.app.clone(),
             created_at: Timestamp::now(),
             commit,
             plan,
-            run,
+            run: built.run,
+            inputs: (built.warnings.is_empty() && !seeds).then_some(inputs),
             deployment: Some(self.id),
             bytes: None,
         };
@@ -196,6 +219,56 @@ impl Run {
             Ok(release)
         })
         .await
+    }
+
+    /// Whether the release that serves has a page.
+    async fn serves_pages(&self) -> Result<bool, Error> {
+        let serving = self.lab.record(&self.app).await?.release;
+        let Some(page) = serving.map(|id| self.dirs.release(id).join("pb_public/index.html")) else { return Ok(false) };
+        tokio::fs::try_exists(&page).await.map_err(Error::storage("read", &page))
+    }
+
+    /// A release that the same commit gave when it was built in the same way, which then is this deployment's.
+    async fn built_before(&self, inputs: &str) -> Result<Option<Release>, Error> {
+        let dirs = self.dirs.clone();
+        let kept = blocking(move || Release::list(&dirs)).await?;
+        let Some(release) = kept.into_iter().find(|it| it.inputs.as_deref() == Some(inputs)) else { return Ok(None) };
+        // recorded before anything of it is touched: a failure must not delete it
+        let id = release.id;
+        self.journal.update(|record| (record.release, record.reused) = (id, true)).await?;
+        let line = format!("nothing has changed since release {id} was built: it serves again");
+        self.journal.emit(DeployEventKind::Log { line });
+        let work = self.lab.settings().data.work(self.id);
+        blocking(move || durable::remove(&work).map_err(Error::storage("delete", &work))).await?;
+        Ok(Some(release))
+    }
+
+    /// Whether the repository's data becomes the app's: only where it was asked for, and where the app has none.
+    async fn seeds(&self, plan: &BuildPlan) -> Result<bool, Error> {
+        if !self.seed {
+            return Ok(false);
+        }
+        if plan.seed.is_none() {
+            self.warn(&["the repository holds no `pb_data` to begin with: the app begins empty".to_owned()]).await?;
+            return Ok(false);
+        }
+        let data = self.dirs.data();
+        let has_data = blocking(move || has_entries(&data).map_err(Error::storage("read", &data))).await?;
+        if has_data {
+            self.warn(&["the app has data already: the repository's is not used".to_owned()]).await?;
+        }
+        Ok(!has_data)
+    }
+
+    /// What the owner should know goes into the log and the record.
+    async fn warn(&self, warnings: &[String]) -> Result<(), Error> {
+        for warning in warnings {
+            self.journal.emit(DeployEventKind::Log { line: format!("warning: {warning}") });
+        }
+        if warnings.is_empty() {
+            return Ok(());
+        }
+        self.journal.update(|record| record.warnings.extend(warnings.iter().cloned())).await
     }
 
     /// Saves the data from a release that differs in what gets at it.
@@ -224,11 +297,15 @@ impl Run {
     }
 
     /// From here until `publish` nothing serves: a cancel is looked at before and while health is waited for only.
-    async fn switch(&self, restore: Option<&Arc<Restore>>) -> Result<App, Error> {
+    async fn switch(&self, release: ReleaseId, restore: Option<&Arc<Restore>>) -> Result<App, Error> {
         let data = self.dirs.data();
         if !tokio::fs::try_exists(&data).await.map_err(Error::storage("read", &data))? {
             // recorded before the next step makes it
             self.journal.update(|record| record.fresh_data = true).await?;
+        }
+        if self.seed {
+            let seed = self.dirs.release(release).join(SEED);
+            blocking(move || begin_with(&seed, &data)).await?;
         }
         // what is sent from here on waits for the new release, or for the old one to come back
         self.lab.hold(&self.app).await?;
@@ -237,15 +314,35 @@ impl Run {
             blocking(move || restore.exchange()).await?;
         }
         let app = self.lab.with_free_port(&self.app).await?;
-        reconcile::point_current(&self.dirs, self.release).await?;
+        reconcile::point_current(&self.dirs, release).await?;
         Ok(app)
     }
 
-    async fn publish(&self) -> Result<(), Error> {
+    /// Waits until it answers. A hook file that throws ends it; where no release without such a file serves, it is started
+    /// once more in the way in which PocketBase only leaves that file out, as it does by default.
+    async fn healthy(&self, app: &App, mut release: Release) -> Result<(), Error> {
+        let error = match self.lab.wait_healthy(app, &release, self.cancel()).await {
+            Err(error @ Error::Crashed { .. }) if release.run.flags == Flags::Official => error,
+            done => return done,
+        };
+        let serving = reconcile::serving_release(&self.dirs, app).await?;
+        let is_known = serving.is_none_or(|serving| serving.run.flags == Flags::OfficialWatching);
+        let Some(hook) = self.lab.throwing_hook(app).await.filter(|_| is_known) else { return Err(error) };
+        self.lab.backends().supervisor.stop(&self.app).await?;
+        release.run.flags = Flags::OfficialWatching;
+        let (dirs, mut sealed) = (self.dirs.clone(), release.clone());
+        blocking(move || sealed.seal(&dirs)).await?;
+        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        self.lab.start_release(app, &release).await?;
+        self.lab.wait_healthy(app, &release, self.cancel()).await
+    }
+
+    async fn publish(&self, release: ReleaseId) -> Result<(), Error> {
         let deployed = |app: &mut App| {
-            app.release = Some(self.release);
+            app.release = Some(release);
             app.repository = self.repository.clone();
             app.branch.clone_from(&self.branch);
+            app.root.clone_from(&self.root);
             app.desired = Desired::Running;
             app.last_deploy = Some(Timestamp::now());
             if let Some(status) = transition(app.status, Event::Deployed) {
@@ -262,7 +359,7 @@ impl Run {
         }
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
         self.lab.prune_points(&self.app).await;
-        let (dirs, serving, keep) = (self.dirs.clone(), self.release, self.lab.settings().kept_releases);
+        let (dirs, serving, keep) = (self.dirs.clone(), release, self.lab.settings().kept_releases);
         let pruned = blocking(move || reconcile::prune_releases(&dirs, serving, keep)).await;
         if let Err(error) = pruned {
             // the deployment stands; the next one tries again
@@ -308,4 +405,23 @@ impl Run {
         });
         false
     }
+}
+
+/// Whether a folder is there and holds anything. Blocks.
+fn has_entries(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a release's seed the app's data, which only the lab's user may read. The kernel refuses to replace a folder that
+/// holds anything. Blocks.
+fn begin_with(seed: &Path, data: &Path) -> Result<(), Error> {
+    if fs::symlink_metadata(seed).is_err() {
+        return Ok(());
+    }
+    let private = fs::set_permissions(seed, fs::Permissions::from_mode(0o700));
+    private.and_then(|()| durable::rename(seed, data)).map_err(Error::storage("create", data))
 }

@@ -117,9 +117,15 @@ pub struct Deployment {
     pub commit: Option<Commit>,
     /// The release that serves if it succeeds. One that it makes is named before anything of it is on disk.
     pub release: ReleaseId,
+    /// Whether that release was there before: the same commit had been built in the same way.
+    #[serde(default)]
+    pub reused: bool,
     /// Whether it made the app's `pb_data`: then nobody's data is in it until the deployment has succeeded.
     #[serde(default)]
     pub fresh_data: bool,
+    /// What its owner should know of the app and of its build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The data point that was taken before it let another release at the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<DataPointId>,

@@ -23,6 +23,8 @@ use crate::{
 
 /// How many of an app's last lines an error shows.
 const LAST_LINES: usize = 20;
+/// Lines in which a panic is looked for: its trace comes after it.
+const PANIC_LINES: usize = 200;
 /// How often a new release may end by itself before its deployment fails; the first end may be a port that was not free
 /// yet.
 const ENDS_ALLOWED: u32 = 2;
@@ -221,6 +223,23 @@ impl Lab {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_millis(100)),
             }
         }
+    }
+
+    /// What PocketBase printed of a hook file that ended it, if one did.
+    pub(crate) async fn throwing_hook(&self, app: &App) -> Option<String> {
+        let lines = self.backends().supervisor.logs(&app.name, PANIC_LINES).await.unwrap_or_default();
+        let mut texts = lines.iter().rev().map(|line| line.text.trim());
+        let mut why = "";
+        // `panic: failed to execute a.pb.js:`, then the error in a line of its own; a capital letter up to 0.22
+        texts.find_map(|text| match text.split_once("ailed to execute ") {
+            Some((before, file)) if before.contains("panic: ") => {
+                Some(format!("{file} {}", why.trim_start_matches("- ")))
+            }
+            _ => {
+                why = text;
+                None
+            }
+        })
     }
 
     async fn last_lines(&self, app: &App) -> Vec<String> {

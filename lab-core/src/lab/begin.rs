@@ -23,9 +23,11 @@ impl Lab {
         let is_new = known.is_none();
         let repository = chosen_repository(&name, known.as_ref(), request.repository)?;
         let branch = request.branch.or_else(|| known.as_ref().and_then(|app| app.branch.clone()));
+        let root = request.root.or_else(|| known.as_ref().and_then(|app| app.root.clone()));
         let prepared = async {
             if is_new {
-                self.backends().registry.create(new_app(&name, &repository, branch.clone())).await?;
+                let app = App { root: root.clone(), ..new_app(&name, &repository, branch.clone()) };
+                self.backends().registry.create(app).await?;
             }
             let app = self.with_port(&name).await?;
             let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
@@ -46,17 +48,18 @@ impl Lab {
         self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
         let dirs = self.dirs(&name);
         let lab = self.clone();
-        let (built, point) = (None, None);
         let run = Run {
             lab,
             app: name.clone(),
             dirs,
             id,
             release,
-            built,
-            point,
+            built: None,
+            point: None,
+            seed: request.seed_data,
             repository,
             branch,
+            root,
             token,
             journal,
             activity,
@@ -94,9 +97,11 @@ impl Lab {
             id,
             release,
             built,
+            seed: false,
             point,
             repository,
             branch,
+            root: app.root,
             token: None,
             journal,
             activity,
@@ -203,6 +208,7 @@ fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
         name: name.clone(),
         repository: repository.clone(),
         branch,
+        root: None,
         port: None,
         status: Status::Deploying,
         desired: Desired::Running,
@@ -234,7 +240,9 @@ fn new_deployment(
         steps: Vec::new(),
         commit: None,
         release,
+        reused: false,
         fresh_data: false,
+        warnings: Vec::new(),
         point: None,
         replaced: None,
         problem: None,

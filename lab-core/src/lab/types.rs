@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App, AppName, DeploymentId, GitRef, GitUrl, Port, Secret, UrlPolicy,
     builder::Builder,
+    builder::RepoPath,
     deploy::{DeployState, Deployment},
     health::HealthProbe,
     layout::DataDir,
@@ -139,6 +140,17 @@ pub struct DeployRequest {
     pub branch: Option<GitRef>,
     /// A token for this app's private https repository; kept for its later deployments.
     pub token: Option<Secret>,
+    /// The folder of the app in its repository; none: what was named before, else it is looked for.
+    pub root: Option<RepoPath>,
+    /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
+    pub seed_data: bool,
+}
+
+impl DeployRequest {
+    /// Deploys what the app follows already; a new app needs a repository.
+    pub fn new(name: AppName) -> Self {
+        Self { name, repository: None, branch: None, token: None, root: None, seed_data: false }
+    }
 }
 
 /// A deployment that began.

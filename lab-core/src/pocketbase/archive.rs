@@ -24,6 +24,8 @@ pub struct ReleaseSettings {
     pub archive_url: String,
     /// The list of SHA-256 sums and file names; must name the archive by the last part of its address.
     pub checksums_url: String,
+    /// A list of releases as GitHub's API gives it, `{page}` by page from 1 on; none: it cannot be told which there are.
+    pub releases_url: Option<String>,
     /// The largest archive that is taken.
     pub max_bytes: u64,
     /// The largest binary that is unpacked, whatever the archive announces.
@@ -39,6 +41,9 @@ impl Default for ReleaseSettings {
         Self {
             archive_url: format!("{base}/pocketbase_{{version}}_{{os}}_{{arch}}.zip"),
             checksums_url: format!("{base}/checksums.txt"),
+            releases_url: Some(
+                "https://api.github.com/repos/pocketbase/pocketbase/releases?per_page=100&page={page}".to_owned(),
+            ),
             max_bytes: 128 << 20,
             max_binary: MAX_BINARY,
             timeout: Duration::from_mins(5),
@@ -48,6 +53,12 @@ impl Default for ReleaseSettings {
 
 /// Longer lists of checksums are none.
 const MAX_CHECKSUMS: u64 = 1 << 20;
+
+/// A longer page of releases is none; a release is about 30 KiB.
+const MAX_PAGE: u64 = 16 << 20;
+
+/// More pages are not asked for.
+const MAX_PAGES: usize = 10;
 
 /// As many redirects as GitHub's two, and some.
 const MAX_REDIRECTS: usize = 5;
@@ -79,6 +90,24 @@ impl ReleaseArchive {
         let (to, limit) = (destination.to_owned(), self.0.max_binary);
         let unpacked = blocking(move || unpack(&zip, &expected, &to, limit)).await;
         unpacked.map_err(|reason| untrusted(self.origin(), version, reason))
+    }
+
+    async fn listed(&self, template: &str) -> Result<Vec<Version>, PocketBaseError> {
+        let no_version = Version::new(0, 0, 0);
+        let broken = |error: reqwest::Error| failed("list", self.origin(), &no_version, error.without_url());
+        let mut all = Vec::new();
+        for page in 1..=MAX_PAGES {
+            let url = Url::parse(&template.replace("{page}", &page.to_string()));
+            let url = url.map_err(|error| failed("list", self.origin(), &no_version, error))?;
+            let body = read(self.get(url, &no_version).await?, MAX_PAGE).await.map_err(broken)?.unwrap_or_default();
+            let releases: Vec<Release> =
+                serde_json::from_slice(&body).map_err(|error| failed("list", self.origin(), &no_version, error))?;
+            if releases.is_empty() {
+                break;
+            }
+            all.extend(releases.iter().filter_map(|it| it.tag_name.trim_start_matches('v').parse::<Version>().ok()));
+        }
+        Ok(all)
     }
 
     fn address(&self, template: &str, version: &Version) -> Result<Url, PocketBaseError> {
@@ -130,6 +159,22 @@ impl PocketBaseSource for ReleaseArchive {
             Err(failed("download", self.origin(), version, reason))
         })
     }
+
+    async fn versions(&self) -> Result<Vec<Version>, PocketBaseError> {
+        let Some(template) = &self.0.releases_url else { return Ok(Vec::new()) };
+        let limit = self.0.timeout;
+        let listed = tokio::time::timeout(limit, self.listed(template)).await;
+        listed.unwrap_or_else(|_| {
+            let reason = Reason(format!("it took longer than {} s", limit.as_secs_f32()));
+            Err(failed("list", self.origin(), &Version::new(0, 0, 0), reason))
+        })
+    }
+}
+
+/// What matters of a release in GitHub's list.
+#[derive(Debug, serde::Deserialize)]
+struct Release {
+    tag_name: String,
 }
 
 /// A client for `url`. Proxies as the machine is set up, but not to the machine itself: reqwest would ask them for
@@ -146,6 +191,8 @@ fn client(url: &Url, timeout: Duration) -> reqwest::Result<Client> {
         }
     });
     let builder = Client::builder()
+        // GitHub's API answers nobody without a name
+        .user_agent("lab")
         .redirect(policy)
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(Duration::from_secs(30).min(timeout));

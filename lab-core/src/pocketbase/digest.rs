@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// A SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sum([u8; 32]);
+pub(crate) struct Sum([u8; 32]);
 
 impl Sum {
     /// Of a whole file.
@@ -21,14 +21,19 @@ impl Sum {
         loop {
             let read = file.read(&mut buffer)?;
             if read == 0 {
-                return Ok(Self(digest.finalize().into()));
+                return Ok(digest.into());
             }
             digest.update(buffer.get(..read).unwrap_or_default());
         }
     }
 
+    /// Of a text.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Sha256::new_with_prefix(bytes).into()
+    }
+
     /// As checksum files have it.
-    pub(super) fn hex(self) -> String {
+    pub(crate) fn hex(self) -> String {
         self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
             // writing into a string cannot fail
             let _written = write!(text, "{byte:02x}");
@@ -50,6 +55,12 @@ impl Sum {
             }
         }
         text
+    }
+}
+
+impl From<Sha256> for Sum {
+    fn from(digest: Sha256) -> Self {
+        Self(digest.finalize().into())
     }
 }
 

@@ -41,6 +41,24 @@ impl PocketBaseSource for Fallback {
         }
         Err(first_failure.unwrap_or_else(|| no_such(self.origin(), version)))
     }
+
+    /// Of all that can be asked; an error when none can.
+    async fn versions(&self) -> Result<Vec<Version>, PocketBaseError> {
+        let (mut all, mut failures) = (Vec::new(), Vec::new());
+        for source in &self.0 {
+            match source.versions().await {
+                Ok(versions) => all.extend(versions),
+                Err(error) => failures.push(error),
+            }
+        }
+        if failures.len() == self.0.len()
+            && let Some(error) = failures.pop()
+        {
+            Err(error)
+        } else {
+            Ok(all)
+        }
+    }
 }
 
 /// The next source is promised an empty folder.

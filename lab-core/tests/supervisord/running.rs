@@ -40,6 +40,7 @@ impl Running {
 
     /// Starts it, as `lab-server init` does.
     pub(crate) fn up(&mut self) {
+        self.settings.end_left_behind().unwrap();
         self.settings.prepare().unwrap();
         let child = Command::new(program())
             .arg("-c")

@@ -7,7 +7,10 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
-use lab_core::{AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, router::Hostname};
+use lab_core::{
+    AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, builder::RepoPath,
+    router::Hostname,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
@@ -90,6 +93,9 @@ pub(super) struct DeployBody {
     subdomain: String,
     branch: Option<String>,
     token: Option<String>,
+    #[serde(default)]
+    seed_data: bool,
+    root: Option<RepoPath>,
 }
 
 impl DeployBody {
@@ -100,6 +106,8 @@ impl DeployBody {
             repository: self.repository.map(|text| GitUrl::parse(&text, policy)).transpose()?,
             branch: self.branch.map(|text| text.parse()).transpose()?,
             token: self.token.map(Secret::new),
+            root: self.root,
+            seed_data: self.seed_data,
         })
     }
 }

@@ -42,6 +42,11 @@ pub(super) async fn info(State(api): State<Api>) -> Json<Value> {
     }))
 }
 
+/// Deletes what builds share.
+pub(super) async fn clear_cache(State(api): State<Api>) -> Answer<Json<Value>> {
+    Ok(Json(json!({"freed_bytes": api.lab.clear_build_cache().await?})))
+}
+
 /// What Caddy asks before it fetches a certificate: anybody can name any host in a handshake.
 pub(super) async fn may_have_certificate(State(api): State<Api>, Asked(query): Asked<AskQuery>) -> Answer<StatusCode> {
     let known = api.lab.has_host(&query.domain).await?;

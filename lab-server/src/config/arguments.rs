@@ -128,6 +128,9 @@ pub(super) struct Given {
     /// The largest repository, in bytes [default: 1073741824]
     #[arg(long, env = "LAB_MAX_REPOSITORY_SIZE", value_name = "BYTES", global = true)]
     pub(super) max_repository_size: Option<u64>,
+    /// How much builds may keep for the next ones, in bytes [default: 10737418240]
+    #[arg(long, env = "LAB_MAX_BUILD_CACHE", value_name = "BYTES", global = true)]
+    pub(super) max_build_cache: Option<u64>,
     /// How long removed apps stay in the trash, in days [default: 7]
     #[arg(long, env = "LAB_TRASH_DAYS", value_name = "DAYS", global = true)]
     pub(super) trash_days: Option<u64>,

@@ -11,6 +11,8 @@ pub struct Builds {
     pub parallel: usize,
     /// How long one may take.
     pub timeout: Duration,
+    /// How many bytes builds may keep for the next ones.
+    pub max_cache_bytes: u64,
     /// What fetching a repository may take.
     pub fetch_limits: FetchLimits,
 }
@@ -22,6 +24,7 @@ impl Builds {
         let fetch_timeout = pick.of("fetch_timeout", given.fetch_timeout, file.fetch_timeout, 600);
         let size = given.max_repository_size;
         let max_bytes = pick.of("max_repository_size", size, file.max_repository_size, 1 << 30);
+        let max_cache_bytes = pick.of("max_build_cache", given.max_build_cache, file.max_build_cache, 10 << 30);
         for (name, number) in [
             ("parallel_builds", parallel as u64),
             ("build_timeout", timeout),
@@ -35,6 +38,7 @@ impl Builds {
         Ok(Self {
             parallel,
             timeout: Duration::from_secs(timeout),
+            max_cache_bytes,
             fetch_limits: FetchLimits { timeout: Duration::from_secs(fetch_timeout), max_bytes },
         })
     }

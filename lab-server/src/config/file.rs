@@ -43,6 +43,7 @@ pub(super) struct File {
     pub(super) build_timeout: Option<u64>,
     pub(super) fetch_timeout: Option<u64>,
     pub(super) max_repository_size: Option<u64>,
+    pub(super) max_build_cache: Option<u64>,
     pub(super) trash_days: Option<u64>,
     pub(super) stop_apps_on_exit: Option<bool>,
     pub(super) supervisord: Option<PathBuf>,

@@ -31,7 +31,43 @@ pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
         let work = vec![("work".to_owned(), part(|deployed| deployed.work))];
         results.lines.push(Line::at_most(&name, "ms", part(|deployed| deployed.overhead), LONGEST, work));
     }
+    results.notes.push(
+        "build: `lab deploy` of the Go and Vite example (`examples/apps/notes-go`), from the start of the command to its end. \
+         `first`: with nothing in the lab's caches, so Go modules and packages come over the network and PocketBase is \
+         compiled; `page changed`: with another file of the frontend; `unchanged`: once more as it is."
+            .to_owned(),
+    );
+    go_on(stopping)?;
+    let [first, changed, unchanged] = builds()?;
+    results.lines.push(Line::at_most(
+        "build: again, page changed",
+        "s",
+        changed,
+        first / 3.0,
+        vec![("first".to_owned(), first)],
+    ));
+    results.lines.push(Line::at_most(
+        "build: again, unchanged",
+        "s",
+        unchanged,
+        2.0,
+        vec![("first".to_owned(), first)],
+    ));
     Ok(results)
+}
+
+/// Three deployments of the Go and Vite example, in seconds.
+fn builds() -> Outcome<[f64; 3]> {
+    let repository = Repository::of_example("notes-go");
+    let server = Server::start();
+    let timed = || {
+        let begun = Instant::now();
+        server.deploy("notes", &repository);
+        begun.elapsed().as_secs_f64()
+    };
+    let first = timed();
+    repository.push(&[("frontend/public/changed.txt", "another file")]);
+    Ok([first, timed(), timed()])
 }
 
 /// Deployments of new apps, and of one app again and again.

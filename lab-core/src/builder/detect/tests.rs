@@ -140,15 +140,18 @@ fn a_given_root_is_looked_in_and_a_frontend_beside_it_is_found() {
         ("examples/three/backend/pb_hooks/a.pb.js", ""),
         ("examples/three/frontend/package.json", VITE),
     ]);
-    let at = |root: &str| detect(&tree, &DetectSettings { root: Some(root.into()), ..DetectSettings::default() });
+    let at = |root: &str| {
+        detect(&tree, &DetectSettings { root: Some(root.parse().expect("a path")), ..DetectSettings::default() })
+    };
     assert_eq!(at("apps/one").expect("plan").hooks, Some("apps/one/pb_hooks".into()));
     let two = at("apps/two/backend").expect("plan");
     assert_eq!(two.hooks, Some("apps/two/backend/pb_hooks".into()));
     assert_eq!(two.frontend.expect("frontend").directory, Path::new("apps/two/frontend"));
     let named = at("examples/three/backend").expect("plan");
     assert_eq!(named.frontend.expect("frontend").directory, Path::new("examples/three/frontend"));
-    for bad in ["..", "/etc", "nowhere", "apps/../.."] {
-        assert!(at(bad).is_err(), "{bad}");
+    assert!(at("nowhere").is_err());
+    for outside in ["..", "/etc", "apps/../.."] {
+        assert!(outside.parse::<RepoPath>().is_err(), "{outside}");
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
+use rustix::process::{Resource, Rlimit, prlimit};
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe::Receiver,
@@ -22,6 +23,7 @@ use super::{
     log::{Lines, Log},
     processes::{Family, MARKER},
     stop::Stop,
+    watch::Watch,
 };
 use crate::builder::BuildError;
 
@@ -45,13 +47,15 @@ pub(super) struct Prepared {
     pub grace: Duration,
     /// It is stopped when it prints more.
     pub max_printed_bytes: u64,
+    /// It is stopped when it uses more.
+    pub watch: Watch,
 }
 
 /// How the reading of a command's output came to its end.
 enum Ending {
     Exited(io::Result<ExitStatus>),
     Stopped(BuildError),
-    TooMuch,
+    TooMuch(String),
 }
 
 impl Prepared {
@@ -66,7 +70,11 @@ impl Prepared {
         let leader = leader.ok_or_else(|| self.failed(io::Error::other("the process has no number")))?;
         let family = Family::new(leader, self.env.get(MARKER).map_or("", String::as_str));
         let mut lines = Lines::default();
-        let ending = self.follow(&mut child, &mut output, &mut lines, log, stop).await;
+        let ending = self.follow(&mut child, &mut output, &mut lines, &family, log, stop).await;
+        if matches!(ending, Ending::TooMuch(_)) {
+            // what takes too much gets no time to take more
+            family.kill(family.count().await).await;
+        }
         let others = family.end(self.grace).await;
         if matches!(ending, Ending::Exited(_)) && others > 0 {
             log.say(&format!("{others} processes that `{}` left behind were ended", self.shown));
@@ -83,11 +91,11 @@ impl Prepared {
             Ending::Exited(Ok(status)) => Err(self.ended(status, log)),
             Ending::Exited(Err(source)) => Err(self.failed(source)),
             Ending::Stopped(why) => Err(why),
-            Ending::TooMuch => Err(BuildError::CommandFailed {
+            Ending::TooMuch(what) => Err(BuildError::CommandFailed {
                 command: self.shown,
                 status: "stopped".to_owned(),
                 last_lines: log.tail(),
-                hint: Some(format!("it printed more than {} MiB", self.max_printed_bytes >> 20)),
+                hint: Some(what),
             }),
         }
     }
@@ -107,7 +115,18 @@ impl Prepared {
             .stderr(writer)
             .kill_on_drop(true);
         let child = command.spawn()?;
+        self.limit(&child);
         Ok((child, Receiver::from_owned_fd(OwnedFd::from(reader))?))
+    }
+
+    /// The kernel's own limits, for what happens between two looks at the command; its first moments may escape them.
+    fn limit(&self, child: &Child) {
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+        for (resource, value) in [(Resource::Fsize, self.watch.max_disk_bytes), (Resource::Core, 0)] {
+            let limit = Rlimit { current: Some(value), maximum: Some(value) };
+            // one that the server's own limit forbids is not needed
+            let _ = pid.map(|pid| prlimit(Some(pid), resource, limit));
+        }
     }
 
     async fn follow(
@@ -115,6 +134,7 @@ impl Prepared {
         child: &mut Child,
         output: &mut Receiver,
         lines: &mut Lines,
+        family: &Family,
         log: &Log,
         stop: &Stop,
     ) -> Ending {
@@ -122,10 +142,12 @@ impl Prepared {
         let mut printed: u64 = 0;
         let mut is_open = true;
         let must_stop = stop.wait();
-        tokio::pin!(must_stop);
+        let exceeded = self.watch.exceeded(family);
+        tokio::pin!(must_stop, exceeded);
         loop {
             tokio::select! {
                 why = &mut must_stop => return Ending::Stopped(why),
+                what = &mut exceeded => return Ending::TooMuch(what),
                 status = child.wait() => return Ending::Exited(status),
                 read = output.read(&mut buffer), if is_open => match read {
                     Ok(0) | Err(_) => is_open = false,
@@ -133,7 +155,8 @@ impl Prepared {
                         printed += count as u64;
                         lines.feed(&buffer[..count], |line| log.printed(line));
                         if printed > self.max_printed_bytes {
-                            return Ending::TooMuch;
+                            let most = self.max_printed_bytes >> 20;
+                            return Ending::TooMuch(format!("it printed more than {most} MiB"));
                         }
                     }
                 },
@@ -150,8 +173,8 @@ impl Prepared {
         };
         // a shell tells of a killed command by 128 + 9
         let was_killed = signal == Some(Signal::SIGKILL) || status.code() == Some(137);
+        let hint = hint(&log.printed_last(), was_killed);
         let last_lines = log.tail();
-        let hint = hint(&last_lines, was_killed);
         BuildError::CommandFailed { command: self.shown, status: described, last_lines, hint }
     }
 

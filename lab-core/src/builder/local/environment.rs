@@ -15,8 +15,8 @@ const FIXED: &[(&str, &str)] = &[
     ("NO_COLOR", "1"),
     ("LANG", "C.UTF-8"),
     ("CGO_ENABLED", "0"),
-    // a toolchain that is fetched behind one's back is neither bounded nor explained
-    ("GOTOOLCHAIN", "local"),
+    // Go fetches the toolchain that `go.mod` asks for through its module proxy and verifies it
+    ("GOTOOLCHAIN", "auto"),
     ("GOTELEMETRY", "off"),
     // else only root could delete the cache
     ("GOFLAGS", "-modcacherw"),
@@ -24,7 +24,9 @@ const FIXED: &[(&str, &str)] = &[
     ("npm_config_fund", "false"),
     ("npm_config_progress", "false"),
     ("npm_config_update_notifier", "false"),
-    ("COREPACK_ENABLE_DOWNLOAD_PROMPT", "0"),
+    // the version was chosen: no manager may fetch or refuse another one
+    ("COREPACK_ENABLE_STRICT", "0"),
+    ("YARN_IGNORE_PATH", "1"),
     ("YARN_ENABLE_TELEMETRY", "0"),
     ("DISABLE_OPENCOLLECTIVE", "1"),
     ("ASTRO_TELEMETRY_DISABLED", "1"),
@@ -38,9 +40,29 @@ const CACHES: &[(&str, &str)] = &[
     ("GOMODCACHE", "go-mod"),
     ("npm_config_cache", "npm"),
     ("YARN_CACHE_FOLDER", "yarn"),
+    ("YARN_GLOBAL_FOLDER", "yarn-berry"),
     ("BUN_INSTALL_CACHE_DIR", "bun"),
-    ("COREPACK_HOME", "corepack"),
 ];
+
+/// pnpm's, which goes by settings of its own.
+const PNPM_STORE: &str = "pnpm";
+
+/// The folders below the cache in which tools keep what they download.
+pub(super) fn cache_folders() -> impl Iterator<Item = &'static str> {
+    CACHES.iter().map(|(_, folder)| *folder).chain([PNPM_STORE])
+}
+
+/// Those of one program.
+pub(super) fn caches_of(program: &str) -> &'static [&'static str] {
+    match program {
+        "go" => &["go-build", "go-mod"],
+        "npm" | "npx" => &["npm"],
+        "pnpm" | "pnpx" => &[PNPM_STORE],
+        "yarn" => &["yarn", "yarn-berry"],
+        "bun" | "bunx" => &["bun"],
+        _ => &[],
+    }
+}
 
 /// The environment of a build's commands. `home` is the build's own: what one build writes there reaches no other.
 pub(super) fn environment(
@@ -57,6 +79,12 @@ pub(super) fn environment(
     env.insert("TMPDIR".to_owned(), text(home.join("tmp")));
     env.insert("PATH".to_owned(), settings.path.clone());
     env.extend(settings.env.clone());
+    // the others have names of their own for the registry that npm is told of
+    if let Some(registry) = settings.env.get("npm_config_registry") {
+        for name in ["YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER"] {
+            env.entry(name.to_owned()).or_insert_with(|| registry.clone());
+        }
+    }
     env.extend(job.clone());
     // without it, what leaves the process group could not be found
     env.insert(MARKER.to_owned(), marker.to_owned());
@@ -68,16 +96,15 @@ pub(super) fn tune(env: &mut BTreeMap<String, String>, words: &[String], cache_d
     if words.first().is_some_and(|program| program == "pnpm") {
         // up to version 10, and from 11 on
         for prefix in ["npm_config", "pnpm_config"] {
-            let store = cache_dir.join("pnpm").to_string_lossy().into_owned();
+            let store = cache_dir.join(PNPM_STORE).to_string_lossy().into_owned();
             env.entry(format!("{prefix}_store_dir")).or_insert(store);
+            env.entry(format!("{prefix}_manage_package_manager_versions")).or_insert_with(|| "false".to_owned());
+            env.entry(format!("{prefix}_package_manager_strict")).or_insert_with(|| "false".to_owned());
             // hard links into its store would let one app's build change another's packages
             env.entry(format!("{prefix}_package_import_method")).or_insert_with(|| "clone-or-copy".to_owned());
         }
     }
 }
-
-/// Managers that Node.js's `corepack` brings.
-const COREPACK: &[&str] = &["pnpm", "yarn"];
 
 /// The program that `words` start with, and its arguments.
 pub(super) fn program(words: &[String], directory: &Path, path: &str) -> Result<(PathBuf, Vec<String>), BuildError> {
@@ -91,16 +118,12 @@ pub(super) fn program(words: &[String], directory: &Path, path: &str) -> Result<
             .then(|| (program, arguments.to_vec()))
             .ok_or_else(|| BuildError::Invalid { what: format!("`{name}`"), reason: reason() });
     }
-    if let Some(program) = find(name, path) {
-        return Ok((program, arguments.to_vec()));
-    }
-    match find("corepack", path) {
-        Some(corepack) if COREPACK.contains(&name.as_str()) => Ok((corepack, words.to_vec())),
-        _ => Err(BuildError::MissingProgram { program: name.clone() }),
-    }
+    let found = find(name, path).ok_or_else(|| BuildError::MissingProgram { program: name.clone() })?;
+    Ok((found, arguments.to_vec()))
 }
 
-fn find(name: &str, path: &str) -> Option<PathBuf> {
+/// A program of `path`.
+pub(super) fn find(name: &str, path: &str) -> Option<PathBuf> {
     // a relative folder in PATH would be the repository's to fill
     path.split(':')
         .map(Path::new)

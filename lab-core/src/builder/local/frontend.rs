@@ -1,57 +1,112 @@
-//! Where a frontend's build put its result.
+//! Builds a frontend: its tools, its dependencies, its result.
 
-use std::path::{Path, PathBuf};
+use std::{collections::BTreeMap, path::Path};
 
-use super::{log::Log, place::Checkout};
+use super::{dependencies::Dependencies, install, release::Build, tools::Toolbox};
 use crate::builder::{BuildError, plan::Frontend};
 
-/// Where builds usually put it, most usual first.
-const USUAL: &[&str] =
-    &["dist", "build", "out", ".output/public", "pb_public", "_site", ".vitepress/dist", "build/client", "public"];
+pub(super) mod output;
 
-/// The folder to serve: what the plan says, else what is usual. None: the build made nothing to serve. Blocks.
-pub(super) fn output(checkout: &Checkout, frontend: &Frontend, log: &Log) -> Result<Option<PathBuf>, BuildError> {
-    if let Some(said) = &frontend.output {
-        if let Some(found) = checkout.find(said)?.filter(|path| path.is_dir()) {
-            return Ok(Some(found));
-        }
-        let Some((usual, found)) = usual(checkout, &frontend.directory)? else {
-            return Err(BuildError::Invalid {
-                what: format!("the build did not make `{}`", said.display()),
-                reason:
-                    "state the folder it makes, from the repository's root, in `lab.toml`: `[frontend]` with `output`"
-                        .to_owned(),
-            });
-        };
-        log.say(&format!("the build did not make `{}`: `{}` is taken instead", said.display(), usual.display()));
-        return Ok(Some(found));
-    }
-    if let Some((usual, found)) = usual(checkout, &frontend.directory)? {
-        log.say(&format!("`{}` is served as `pb_public`", usual.display()));
-        return Ok(Some(found));
-    }
-    log.say("the frontend's build made none of the usual folders with an `index.html`: deployed without it");
-    Ok(None)
-}
+/// Starts of names whose values frameworks put into what visitors get: the app's own variables of these names are given
+/// to the build, its secrets are not. Source: the documentation of each framework.
+const PUBLIC: &[&str] = &[
+    "VITE_",
+    "PUBLIC_",
+    "NEXT_PUBLIC_",
+    "NUXT_PUBLIC_",
+    "REACT_APP_",
+    "VUE_APP_",
+    "GATSBY_",
+    "EXPO_PUBLIC_",
+    "NG_APP_",
+];
 
-/// The first usual folder with a page in it, or one of its folders with one (Angular: `dist/<name>/browser`).
-fn usual(checkout: &Checkout, directory: &Path) -> Result<Option<(PathBuf, PathBuf)>, BuildError> {
-    for name in USUAL {
-        let folder = directory.join(name);
-        let mut inner = vec![folder.clone()];
-        if *name == "dist"
-            && let Some(found) = checkout.find(&folder)?
-            && let Ok(entries) = found.read_dir()
-        {
-            let mut names: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name())).collect();
-            names.sort();
-            inner.extend(names.iter().take(50).flat_map(|name| [folder.join(name).join("browser"), folder.join(name)]));
+impl Build {
+    /// Builds it; one that the app runs without may fail. Says whether it was built.
+    pub(super) async fn frontend(&self, frontend: &Frontend) -> Result<bool, BuildError> {
+        match self.build_frontend(frontend).await {
+            Err(error) if frontend.optional && !must_end(&error) => {
+                let shown = super::release::shown(&frontend.directory);
+                self.log.warn(&format!("the frontend in `{shown}` could not be built, deployed without it: {error}"));
+                Ok(false)
+            }
+            done => done.map(|()| true),
         }
-        for candidate in inner {
-            if let Some(found) = checkout.find(&candidate)?.filter(|found| found.join("index.html").is_file()) {
-                return Ok(Some((candidate, found)));
+    }
+
+    async fn build_frontend(&self, frontend: &Frontend) -> Result<(), BuildError> {
+        let directory = self.checkout.folder(&frontend.directory)?;
+        let toolbox = self.toolbox(frontend).await?;
+        let env = self.frontend_env(frontend, &toolbox);
+        let Some((build, installs)) = frontend.commands.split_last() else { return Ok(()) };
+        let dependencies = Dependencies::of(self, frontend, &toolbox).await?;
+        let is_there = dependencies.restore(self).await?;
+        for words in installs {
+            let mut env = env.clone();
+            // `production` would leave out what the build needs
+            env.remove("NODE_ENV");
+            if is_there && let Some(scripts) = dependencies.instead_of(words) {
+                for script in scripts {
+                    self.command(&script, &directory, env.clone()).await?;
+                }
+                continue;
+            }
+            self.install(words, &directory, &env).await?;
+        }
+        self.command(build, &directory, env).await?;
+        dependencies.keep(self).await;
+        Ok(())
+    }
+
+    /// Installs as the lock file says, or without it where it is out of step.
+    async fn install(
+        &self,
+        words: &[String],
+        directory: &Path,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(), BuildError> {
+        let mut words = words.to_vec();
+        loop {
+            match self.command(&words, directory, env.clone()).await {
+                Err(BuildError::CommandFailed { command, status, last_lines, hint }) => {
+                    let Some(other) = install::loosened(&words, &last_lines) else {
+                        return Err(BuildError::CommandFailed { command, status, last_lines, hint });
+                    };
+                    self.log.warn(&format!("{}: `{}` is run instead of `{command}`", other.why, other.words.join(" ")));
+                    words = other.words;
+                }
+                done => return done,
             }
         }
     }
-    Ok(None)
+
+    /// What the plan sets gives way to everything else.
+    fn frontend_env(&self, frontend: &Frontend, toolbox: &Toolbox) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
+        env.insert("PATH".to_owned(), toolbox.path.clone());
+        for (name, value) in self.job.frontend_env(frontend) {
+            env.entry(name).or_insert(value);
+        }
+        env
+    }
+}
+
+impl super::BuildJob {
+    /// The app's own variables that its frontend's build is given, and what the plan sets where the app does not.
+    pub(super) fn frontend_env(&self, frontend: &Frontend) -> BTreeMap<String, String> {
+        let is_wanted =
+            |name: &String| frontend.env.contains_key(name) || self.plan.required_env.contains(name) || is_public(name);
+        let own = self.app_env.iter().filter(|(name, _)| is_wanted(name));
+        frontend.env.iter().chain(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// Whether a variable is meant for visitors.
+pub(super) fn is_public(name: &str) -> bool {
+    PUBLIC.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether the build as a whole must end.
+fn must_end(error: &BuildError) -> bool {
+    matches!(error, BuildError::Cancelled | BuildError::TimedOut { .. })
 }

@@ -26,10 +26,8 @@ const HINTS: &[(&str, &str)] = &[
     ("EBADENGINE", NODE),
     ("Unsupported engine", NODE),
     ("You are using Node.js", NODE),
-    (
-        "GOTOOLCHAIN=local",
-        "the app's `go.mod` wants a newer Go than the server has: install it there, or lower the `go` line",
-    ),
+    ("GOTOOLCHAIN=local", NEWER_GO),
+    ("golang.org/toolchain@", NEWER_GO),
     ("missing go.sum entry", "`go.sum` is out of step: run `go mod tidy` and commit it"),
     ("updates to go.mod needed", "`go.mod` is out of step: run `go mod tidy` and commit it"),
     ("inconsistent vendoring", "`vendor` is out of step: run `go mod vendor` and commit it"),
@@ -57,6 +55,8 @@ const HINTS: &[(&str, &str)] = &[
 const DISK: &str = "the server's disk is full: remove releases or apps, or enlarge it";
 const MEMORY: &str = "the server ran out of memory: give it more, or build elsewhere and commit the result";
 const NODE: &str = "the app wants another version of Node.js than the server has";
+const NEWER_GO: &str =
+    "the app's `go.mod` wants a newer Go than the server has or can fetch: install it there, or lower the `go` line";
 const NETWORK: &str = "the server did not reach the package registry: is its network, proxy or DNS in order?";
 const CERTIFICATE: &str = "the server does not trust the registry's certificate: does a proxy need its CA file set?";
 

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::redact::Redact;
 use crate::progress::Progress;
 
 /// A longer line is cut.
@@ -13,10 +14,28 @@ const MAX_LINE: usize = 4096;
 /// So many last lines stay for the error.
 const TAIL: usize = 20;
 
+/// So many are looked at for them.
+const LOOKED_AT: usize = 200;
+
+/// What begins a line that says nothing about a failure.
+const NOISE: &[&str] = &[
+    "npm notice",
+    "npm error A complete log of this run",
+    "npm ERR! A complete log of this run",
+    "npm error     /",
+    "npm ERR!     /",
+    "info Visit ",
+    "warning ",
+    "npm warn ",
+    "npm WARN ",
+    "at ",
+];
+
 /// The log of one build.
 #[derive(Debug, Clone)]
 pub(super) struct Log {
     progress: Arc<dyn Progress>,
+    redact: Arc<Redact>,
     state: Arc<Mutex<State>>,
 }
 
@@ -25,13 +44,14 @@ struct State {
     left: u64,
     is_full: bool,
     tail: VecDeque<Vec<u8>>,
+    warnings: Vec<String>,
 }
 
 impl Log {
-    /// A log that lets `max_bytes` of what commands print through.
-    pub(super) fn new(progress: Arc<dyn Progress>, max_bytes: u64) -> Self {
-        let state = State { left: max_bytes, is_full: false, tail: VecDeque::new() };
-        Self { progress, state: Arc::new(Mutex::new(state)) }
+    /// A log that lets `max_bytes` of what commands print through, without what `redact` holds.
+    pub(super) fn new(progress: Arc<dyn Progress>, redact: Redact, max_bytes: u64) -> Self {
+        let state = State { left: max_bytes, is_full: false, tail: VecDeque::new(), warnings: Vec::new() };
+        Self { progress, redact: Arc::new(redact), state: Arc::new(Mutex::new(state)) }
     }
 
     /// Where lines go, for what has nothing to clean or to bound.
@@ -41,14 +61,26 @@ impl Log {
 
     /// What the builder itself says: always there.
     pub(super) fn say(&self, line: &str) {
-        self.progress.log(&clean(line.as_bytes()));
+        self.progress.log(&self.clean(line.as_bytes()));
+    }
+
+    /// What the owner should know: also kept for the deployment's record.
+    pub(super) fn warn(&self, line: &str) {
+        let line = self.clean(line.as_bytes());
+        self.progress.log(&format!("warning: {line}"));
+        self.state().warnings.push(line);
+    }
+
+    /// All of them.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.state().warnings.clone()
     }
 
     /// One line that a command printed.
     pub(super) fn printed(&self, raw: &[u8]) {
         let line = {
             let mut state = self.state();
-            if state.tail.len() == TAIL {
+            if state.tail.len() == LOOKED_AT {
                 state.tail.pop_front();
             }
             state.tail.push_back(raw.to_owned());
@@ -61,7 +93,7 @@ impl Log {
             if state.is_full {
                 "… it prints more than the log holds: the rest is left out".to_owned()
             } else {
-                clean(raw)
+                self.clean(raw)
             }
         };
         self.progress.log(&line);
@@ -74,7 +106,24 @@ impl Log {
 
     /// The last lines that the command printed, whether or not they were logged.
     pub(super) fn tail(&self) -> Vec<String> {
-        self.state().tail.iter().map(|raw| clean(raw)).filter(|line| !line.trim().is_empty()).collect()
+        let all: Vec<String> = self.state().tail.iter().map(|raw| self.clean(raw)).collect();
+        let all: Vec<String> = all.into_iter().filter(|line| !line.trim().is_empty()).collect();
+        let says = |line: &&String| !NOISE.iter().any(|start| line.trim_start().starts_with(start));
+        let mut lines: Vec<String> = all.iter().rev().filter(says).take(TAIL).cloned().collect();
+        if lines.is_empty() {
+            lines = all.into_iter().rev().take(TAIL).collect();
+        }
+        lines.reverse();
+        lines
+    }
+
+    /// All that was printed last, also what [`Log::tail`] leaves out: causes are looked for in it.
+    pub(super) fn printed_last(&self) -> Vec<String> {
+        self.state().tail.iter().map(|raw| self.clean(raw)).collect()
+    }
+
+    fn clean(&self, raw: &[u8]) -> String {
+        self.redact.line(&clean(raw))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 //! A command leads a process group of its own. What leaves the group is found by a variable that its environment
 //! inherits; only a process that leaves the group *and* clears its environment gets away.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill, killpg},
@@ -18,6 +18,13 @@ pub(super) const MARKER: &str = "LAB_BUILD";
 
 /// How long killed processes may take to be gone before they are given up (they wait for a disk).
 const KILLED: Duration = Duration::from_millis(400);
+
+/// The same for so many that one look at all of them takes long.
+const KILLED_MANY: Duration = Duration::from_secs(10);
+const MANY: usize = 200;
+
+/// How often new processes are looked for while those that start them are being stopped.
+const FREEZES: usize = 50;
 
 /// A command's processes. Dropping it kills them all, unless [`Family::let_go`] was called.
 #[derive(Debug)]
@@ -34,14 +41,25 @@ impl Family {
         Self { leader, marker: format!("{MARKER}={marker}").into_bytes(), is_armed: true }
     }
 
+    /// How many there are.
+    pub(super) async fn count(&self) -> usize {
+        self.signal(None).await
+    }
+
     /// Ends all: SIGTERM, then SIGKILL after `grace`. Says how many there were.
     pub(super) async fn end(&self, grace: Duration) -> usize {
         let first = self.signal(Signal::SIGTERM).await;
         if first == 0 || self.gone(Instant::now() + grace, None).await {
             return first;
         }
-        self.gone(Instant::now() + KILLED, Some(Signal::SIGKILL)).await;
+        self.kill(first).await;
         first
+    }
+
+    /// Ends all at once, about `count` of them.
+    pub(super) async fn kill(&self, count: usize) {
+        let limit = if count > MANY { KILLED_MANY } else { KILLED };
+        self.gone(Instant::now() + limit, Some(Signal::SIGKILL)).await;
     }
 
     /// The command and all its processes have ended.
@@ -85,11 +103,37 @@ fn signal_all(leader: Pid, marker: &[u8], signal: Option<Signal>) -> usize {
         return usize::from(killpg(leader, signal).is_ok());
     };
     let members: Vec<Pid> = pids.into_iter().filter(|pid| is_member(*pid, leader, marker)).map(Pid::from_raw).collect();
+    if signal == Some(Signal::SIGKILL) && members.len() > 1 {
+        freeze(leader, marker, &members);
+    }
     for pid in &members {
         // it may have ended since
         let _ = signal.map(|signal| kill(*pid, signal));
     }
     members.len()
+}
+
+/// Stops all, and whatever they started meanwhile: a stopped process starts no other, so killing wins the race.
+fn freeze(leader: Pid, marker: &[u8], members: &[Pid]) {
+    let mut known: HashSet<i32> = members.iter().map(|pid| pid.as_raw()).collect();
+    let mut new: Vec<i32> = known.iter().copied().collect();
+    for _ in 0..FREEZES {
+        // the group at once: the kernel lets none of its members start another meanwhile
+        let _ = killpg(leader, Signal::SIGSTOP);
+        for pid in &new {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGSTOP);
+        }
+        let all = procfs::pids().unwrap_or_default();
+        new = all.into_iter().filter(|pid| !known.contains(pid) && is_member(*pid, leader, marker)).collect();
+        if new.is_empty() {
+            break;
+        }
+        known.extend(&new);
+    }
+    // those that came since are members still: the caller looks again
+    for pid in known {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
 }
 
 fn is_member(pid: i32, leader: Pid, marker: &[u8]) -> bool {

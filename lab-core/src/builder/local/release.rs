@@ -7,42 +7,44 @@ use std::{
     sync::Arc,
 };
 
+use semver::Version;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    LocalBuilderSettings,
+    LocalBuilderSettings, cache,
     command::Prepared,
-    copy::Copy,
     environment::{environment, program, tune},
-    frontend,
+    files,
     log::Log,
     place::Checkout,
     stop::{Stop, joined},
+    watch::Watch,
 };
 use crate::{
     builder::{
-        BuildError, BuildJob,
+        BuildError, BuildJob, Built,
         plan::{Frontend, Server},
     },
-    pocketbase::PocketBaseBinaries,
+    pocketbase::{PocketBaseBinaries, PocketBaseError},
     release::{Flags, RunSpec},
 };
 
-/// Folders that a Go program may read at run time, in its working directory.
-const ASSETS: &[&str] = &["templates", "views", "assets", "static", "public"];
+/// So many versions of PocketBase are tried instead of one that is not to be had.
+const NEAREST: usize = 5;
 
 /// One build.
 #[derive(Debug)]
 pub(super) struct Build {
-    settings: Arc<LocalBuilderSettings>,
+    pub(super) settings: Arc<LocalBuilderSettings>,
     binaries: Arc<dyn PocketBaseBinaries>,
-    job: BuildJob,
-    log: Log,
-    stop: Stop,
-    checkout: Checkout,
+    pub(super) job: BuildJob,
+    pub(super) log: Log,
+    pub(super) stop: Stop,
+    pub(super) checkout: Checkout,
     home: TempDir,
-    env: BTreeMap<String, String>,
+    pub(super) env: BTreeMap<String, String>,
 }
 
 impl Build {
@@ -72,7 +74,7 @@ impl Build {
     }
 
     /// The frontend first: a Go program may embed what it makes.
-    pub(super) async fn run(self) -> Result<RunSpec, BuildError> {
+    pub(super) async fn run(self) -> Result<Built, BuildError> {
         let done = self.steps().await;
         let Self { home, .. } = self;
         // deleting a big folder blocks; what cannot be deleted is only in the way
@@ -80,80 +82,70 @@ impl Build {
         done
     }
 
-    async fn steps(&self) -> Result<RunSpec, BuildError> {
-        if let Some(frontend) = &self.job.plan.frontend {
-            self.frontend(frontend).await?;
-        }
+    async fn steps(&self) -> Result<Built, BuildError> {
+        let is_built = match &self.job.plan.frontend {
+            Some(frontend) => self.frontend(frontend).await?,
+            None => false,
+        };
         let (program, flags, pocketbase) = match &self.job.plan.server {
             Server::PocketBase { version } => self.official(version).await?,
-            Server::Go { module, package, tags, pocketbase, .. } => {
-                self.go(module, package, tags).await?;
+            server @ Server::Go { pocketbase, .. } => {
+                self.go(server).await?;
                 ("app", Flags::Base, pocketbase.clone())
             }
         };
-        self.copy().await?;
-        Ok(RunSpec {
+        self.copy(is_built).await?;
+        let run = RunSpec {
             program: PathBuf::from(program),
             flags,
             pocketbase,
             args: self.job.plan.args.clone(),
             health: self.job.plan.health.clone(),
-        })
+        };
+        Ok(Built { run, warnings: self.log.warnings() })
     }
 
-    async fn frontend(&self, frontend: &Frontend) -> Result<(), BuildError> {
-        let directory = self.checkout.folder(&frontend.directory)?;
-        let last = frontend.commands.len().saturating_sub(1);
-        for (index, words) in frontend.commands.iter().enumerate() {
-            let mut env = self.env.clone();
-            if index < last {
-                // `production` would leave out what the build needs
-                env.remove("NODE_ENV");
-            }
-            self.command(words, &directory, env).await?;
-        }
-        Ok(())
-    }
-
-    async fn go(&self, module: &Path, package: &str, tags: &[String]) -> Result<(), BuildError> {
-        let directory = self.checkout.folder(module)?;
-        let output = std::path::absolute(self.job.output.join("app"));
-        let output =
-            output.map_err(|source| BuildError::Io { action: "create", path: self.job.output.clone(), source })?;
-        self.command(&Server::go_build(package, tags, &output), &directory, self.env.clone()).await
-    }
-
-    async fn command(
+    /// Runs one command to its end.
+    pub(super) async fn command(
         &self,
         words: &[String],
         directory: &Path,
         mut env: BTreeMap<String, String>,
     ) -> Result<(), BuildError> {
-        tune(&mut env, words, &self.settings.cache_dir);
-        let path = env.get("PATH").map_or(self.settings.path.as_str(), String::as_str);
+        let settings = &self.settings;
+        tune(&mut env, words, &settings.cache_dir);
+        cache::touch(&settings.cache_dir, words.first().map_or("", String::as_str));
+        let path = env.get("PATH").map_or(settings.path.as_str(), String::as_str);
         let (program, arguments) = program(words, directory, path)?;
+        let folders = [self.checkout.path(), self.home.path(), &self.job.output].map(Path::to_owned);
         let prepared = Prepared {
             shown: words.join(" "),
             program,
             arguments,
             directory: directory.to_owned(),
             env,
-            grace: self.settings.grace,
-            max_printed_bytes: self.settings.max_printed_bytes,
+            grace: settings.grace,
+            max_printed_bytes: settings.max_printed_bytes,
+            watch: Watch {
+                folders: Arc::new(folders),
+                max_disk_bytes: settings.max_disk_bytes,
+                max_files: settings.max_files,
+                max_processes: settings.max_processes,
+            },
         };
         prepared.run(&self.log, &self.stop).await
     }
 
     async fn official(&self, version: &str) -> Result<(&'static str, Flags, Option<String>), BuildError> {
-        let parsed = semver::Version::parse(version).map_err(|error| BuildError::Invalid {
+        let parsed = Version::parse(version).map_err(|error| BuildError::Invalid {
             what: format!("PocketBase version `{version}`"),
             reason: error.to_string(),
         })?;
         self.log.say(&format!("PocketBase {version}"));
         let token = self.stop.token();
         let _ends_with_this = token.clone().drop_guard();
-        let linked = self.binaries.link_into(&parsed, &self.job.output, self.log.progress(), &token);
-        tokio::select! {
+        let linked = self.link(&parsed, &token);
+        let linked = tokio::select! {
             biased;
             // before the store's own word for it; it hears of a time-out when the guard is dropped
             why = self.stop.wait() => return Err(why),
@@ -161,39 +153,50 @@ impl Build {
                 BuildError::PocketBase { version: version.to_owned(), source }
             })?,
         };
-        Ok(("pocketbase", Flags::Official, Some(version.to_owned())))
+        Ok(("pocketbase", Flags::Official, Some(linked.to_string())))
     }
 
-    /// Fills the release with files.
-    async fn copy(&self) -> Result<(), BuildError> {
+    /// Links that version, or the nearest one that is to be had.
+    async fn link(&self, version: &Version, token: &CancellationToken) -> Result<Version, PocketBaseError> {
+        let (output, progress) = (&self.job.output, self.log.progress());
+        let unknown = match self.binaries.link_into(version, output, progress, token).await {
+            Err(error @ PocketBaseError::NoSuchVersion { .. }) => error,
+            linked => return linked.map(|_| version.clone()),
+        };
+        for near in self.binaries.nearest(version, token).await?.iter().take(NEAREST) {
+            match self.binaries.link_into(near, output, progress, token).await {
+                Err(PocketBaseError::NoSuchVersion { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    self.log.warn(&format!("PocketBase {version} is not to be had: {near}, the nearest one, serves"));
+                    return Ok(near.clone());
+                }
+            }
+        }
+        Err(unknown)
+    }
+
+    /// Fills the release with files; `is_built` tells whether the plan's frontend was built.
+    async fn copy(&self, is_built: bool) -> Result<(), BuildError> {
         let (job, checkout) = (self.job.clone(), self.checkout.clone());
         let (log, stop) = (self.log.clone(), self.stop.clone());
         let work = move || {
-            let copy = Copy { checkout: checkout.path(), log: &log, stop: &stop };
-            let plan = &job.plan;
-            let named = [("pb_hooks", &plan.hooks), ("pb_migrations", &plan.migrations), ("pb_public", &plan.public)];
-            for (name, from) in named {
-                if let Some(from) = from {
-                    copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
-                }
-            }
-            if let Server::Go { module, .. } = &plan.server {
-                for name in ASSETS {
-                    if let Some(from) = checkout.find(&module.join(name))?.filter(|path| path.is_dir()) {
-                        log.say(&format!("`{name}` is copied: the program may read it in its working directory"));
-                        copy.folder(&from, &job.output.join(name))?;
-                    }
-                }
-            }
-            if let Some(frontend) = &plan.frontend
-                && let Some(from) = frontend::output(&checkout, frontend, &log)?
-            {
-                copy.folder(&from, &job.output.join("pb_public"))?;
-            }
-            stop.check()
+            let frontend = job.plan.frontend.as_ref().filter(|frontend| is_built || has_output(&checkout, frontend));
+            files::fill(&job, &checkout, frontend, &log, &stop)
         };
         joined(tokio::task::spawn_blocking(work).await, "copy", &self.job.output)?
     }
+}
+
+/// Whether what a frontend's build should make is committed.
+fn has_output(checkout: &Checkout, frontend: &Frontend) -> bool {
+    let output = frontend.output.as_deref().and_then(|output| checkout.find(output).ok().flatten());
+    output.is_some_and(|output| output.join("index.html").is_file())
+}
+
+/// A folder of the tree, as a person reads it.
+pub(super) fn shown(path: &Path) -> String {
+    if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
 fn create(path: &Path) -> Result<(), BuildError> {

@@ -40,6 +40,15 @@ impl PocketBaseBinaries for Scripts {
         fs::set_permissions(&destination, fs::Permissions::from_mode(0o555)).expect("chmod");
         Ok(destination)
     }
+
+    async fn nearest(
+        &self,
+        version: &semver::Version,
+        _: &CancellationToken,
+    ) -> Result<Vec<semver::Version>, PocketBaseError> {
+        // 99.1 has a neighbour of its own, of which no other is known
+        Ok((version.minor == 1).then(|| semver::Version::new(98, 1, 0)).into_iter().collect())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -96,15 +105,13 @@ impl Bench {
         self.dir.path().join("release")
     }
 
-    async fn build(&self) -> Result<RunSpec, BuildError> {
+    async fn build(&self) -> Result<Built, BuildError> {
         let builder = LocalBuilder::new(self.settings.clone(), Arc::new(Scripts));
-        let plan = builder.plan(&self.checkout()).await?;
+        let plan = builder.plan(&self.checkout(), None).await?;
         let job = BuildJob {
-            checkout: self.checkout(),
-            plan,
-            output: self.output(),
             env: self.env.clone(),
             timeout: self.timeout,
+            ..BuildJob::new(self.checkout(), plan, self.output())
         };
         builder.build(job, Arc::clone(&self.progress) as Arc<dyn Progress>, self.cancel.clone()).await
     }
@@ -154,7 +161,7 @@ async fn an_official_release_has_the_binary_and_three_folders() {
     ]);
     fs::set_permissions(bench.checkout().join("pb_hooks/lib/deep.js"), fs::Permissions::from_mode(0o4700))
         .expect("chmod");
-    let run = bench.build().await.expect("build");
+    let run = bench.build().await.expect("build").run;
     let out = bench.output();
     assert_eq!(run.program, Path::new("pocketbase"));
     assert_eq!(run.flags, Flags::Official);
@@ -234,7 +241,8 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
             r#"{"name":"ui","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{"":{"name":"ui","version":"1.0.0"}}}"#,
         ),
     ]);
-    let run = bench.build().await.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text()));
+    let built = bench.build().await;
+    let run = built.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text())).run;
     assert_eq!((run.program.as_path(), run.flags), (Path::new("app"), Flags::Base));
     let printed = std::process::Command::new(bench.output().join("app")).output().expect("run");
     assert_eq!(String::from_utf8_lossy(&printed.stderr), "production built\n");
@@ -284,6 +292,7 @@ async fn a_command_that_is_killed_hints_at_memory() {
 #[tokio::test]
 async fn npm_tells_of_a_lock_file_that_is_out_of_step() {
     let bench = Bench::new(&[
+        ("lab.toml", "[frontend]\ndirectory = \"frontend\""),
         ("pb_hooks/a.pb.js", ""),
         (
             "frontend/package.json",
@@ -384,7 +393,7 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
     bench.env.insert("LAB_BUILD".to_owned(), "forged".to_owned());
     bench.build().await.expect("build");
     let seen = fs::read_to_string(bench.checkout().join("seen")).expect("seen");
-    for wanted in ["CI=1", "NO_COLOR=1", "FROM_SETTINGS=1", "FROM_JOB=2", "CGO_ENABLED=0", "GOTOOLCHAIN=local"] {
+    for wanted in ["CI=1", "NO_COLOR=1", "FROM_SETTINGS=1", "FROM_JOB=2", "CGO_ENABLED=0", "GOTOOLCHAIN=auto"] {
         assert!(seen.lines().any(|line| line == wanted), "{wanted}: {seen}");
     }
     assert!(!seen.contains("CARGO") && !seen.contains("forged"), "{seen}");
@@ -394,7 +403,11 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
 
 #[tokio::test]
 async fn a_program_that_is_not_installed_is_named() {
-    let mut bench = Bench::new(&[("pb_hooks/a.pb.js", ""), ("frontend/package.json", r#"{"scripts":{"build":"x"}}"#)]);
+    let mut bench = Bench::new(&[
+        ("lab.toml", "[frontend]\ndirectory = \"frontend\""),
+        ("pb_hooks/a.pb.js", ""),
+        ("frontend/package.json", r#"{"scripts":{"build":"x"}}"#),
+    ]);
     bench.settings.path = "/nowhere:relative".to_owned();
     let error = bench.build().await.expect_err("no npm");
     assert!(matches!(&error, BuildError::MissingProgram { program } if program == "npm"), "{error}");

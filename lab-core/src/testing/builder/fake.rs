@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     builder::{
-        BuildError, BuildJob, BuildPlan, Builder,
+        BuildError, BuildJob, BuildPlan, Builder, Built, RepoPath,
         detect::{DetectSettings, detect},
         plan::Server,
         tree::{Limits, Tree},
     },
+    pocketbase::digest::Sum,
     progress::Progress,
     release::{Flags, RunSpec},
 };
@@ -53,6 +54,8 @@ struct State {
     journal: Vec<BuilderCall>,
     next_plan: VecDeque<BuildError>,
     next_build: VecDeque<Next>,
+    is_repeatable: bool,
+    asked: u64,
 }
 
 impl FakeBuilder {
@@ -76,6 +79,11 @@ impl FakeBuilder {
         self.state().next_build.push_back(Next::Hang);
     }
 
+    /// From now on, the same plan has the same inputs, so that its release is made only once.
+    pub fn repeatable(&self) {
+        self.state().is_repeatable = true;
+    }
+
     /// Every call so far.
     pub fn journal(&self) -> Vec<BuilderCall> {
         self.state().journal.clone()
@@ -92,7 +100,7 @@ impl Builder for FakeBuilder {
         "memory"
     }
 
-    async fn plan(&self, checkout: &Path) -> Result<BuildPlan, BuildError> {
+    async fn plan(&self, checkout: &Path, root: Option<&RepoPath>) -> Result<BuildPlan, BuildError> {
         let failure = {
             let mut state = self.state();
             state.journal.push(BuilderCall::Plan(checkout.to_owned()));
@@ -100,7 +108,10 @@ impl Builder for FakeBuilder {
         };
         match failure {
             Some(error) => Err(error),
-            None => detect(&Tree::read(checkout, &Limits::default())?, &DetectSettings::default()),
+            None => {
+                let settings = DetectSettings { root: root.cloned(), ..DetectSettings::default() };
+                detect(&Tree::read(checkout, &Limits::default())?, &settings)
+            }
         }
     }
 
@@ -109,7 +120,7 @@ impl Builder for FakeBuilder {
         job: BuildJob,
         progress: Arc<dyn Progress>,
         cancel: CancellationToken,
-    ) -> Result<RunSpec, BuildError> {
+    ) -> Result<Built, BuildError> {
         let next = {
             let mut state = self.state();
             state.journal.push(BuilderCall::Build { checkout: job.checkout.clone(), output: job.output.clone() });
@@ -128,8 +139,20 @@ impl Builder for FakeBuilder {
                 () = cancel.cancelled() => Err(BuildError::Cancelled),
                 () = tokio::time::sleep(job.timeout) => Err(BuildError::TimedOut { limit: job.timeout }),
             },
-            None => write_release(job),
+            None => Ok(Built { run: write_release(job)?, warnings: Vec::new() }),
         }
+    }
+
+    /// The plan and the variables: the fake has no tools. Another one each time, unless told otherwise.
+    async fn inputs(&self, job: &BuildJob) -> Result<String, BuildError> {
+        let mut state = self.state();
+        state.asked += u64::from(!state.is_repeatable);
+        let text = format!("{:?} {:?} {}", job.plan, job.env, state.asked);
+        Ok(Sum::of_bytes(text.as_bytes()).hex())
+    }
+
+    async fn clear_cache(&self) -> Result<u64, BuildError> {
+        Ok(0)
     }
 }
 

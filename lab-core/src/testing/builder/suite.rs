@@ -54,14 +54,14 @@ impl Fixture {
     }
 
     async fn job(&self, builder: &dyn Builder) -> BuildJob {
-        let plan = builder.plan(&self.checkout()).await.expect("a plan");
+        let plan = builder.plan(&self.checkout(), None).await.expect("a plan");
         let timeout = Duration::from_mins(2);
-        BuildJob { checkout: self.checkout(), plan, output: self.output(), env: BTreeMap::new(), timeout }
+        BuildJob { timeout, ..BuildJob::new(self.checkout(), plan, self.output()) }
     }
 
     async fn build(&self, builder: &dyn Builder) -> RunSpec {
         let job = self.job(builder).await;
-        builder.build(job, Arc::new(Silent), CancellationToken::new()).await.expect("a release")
+        builder.build(job, Arc::new(Silent), CancellationToken::new()).await.expect("a release").run
     }
 }
 
@@ -81,21 +81,21 @@ fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub async fn plan_only_reads(builder: &dyn Builder) {
     let fixture = Fixture::app();
     let before = snapshot(fixture.0.path());
-    builder.plan(&fixture.checkout()).await.expect("a plan");
+    builder.plan(&fixture.checkout(), None).await.expect("a plan");
     assert_eq!(snapshot(fixture.0.path()), before);
 }
 
 /// The same tree gives the same plan, wherever it is.
 pub async fn the_same_tree_gives_the_same_plan(builder: &dyn Builder) {
     let (one, two) = (Fixture::app(), Fixture::app());
-    let first = builder.plan(&one.checkout()).await.expect("a plan");
-    assert_eq!(builder.plan(&one.checkout()).await.expect("a plan"), first);
-    assert_eq!(builder.plan(&two.checkout()).await.expect("a plan"), first);
+    let first = builder.plan(&one.checkout(), None).await.expect("a plan");
+    assert_eq!(builder.plan(&one.checkout(), None).await.expect("a plan"), first);
+    assert_eq!(builder.plan(&two.checkout(), None).await.expect("a plan"), first);
 }
 
 /// A plan says why.
 pub async fn a_plan_says_why(builder: &dyn Builder) {
-    let plan = builder.plan(&Fixture::app().checkout()).await.expect("a plan");
+    let plan = builder.plan(&Fixture::app().checkout(), None).await.expect("a plan");
     assert!(!plan.reasons.is_empty());
     assert_eq!(plan.hooks.as_deref(), Some(Path::new("pb_hooks")));
 }
@@ -103,7 +103,7 @@ pub async fn a_plan_says_why(builder: &dyn Builder) {
 /// A tree that holds no app fails and says what was looked for.
 pub async fn an_unrecognised_tree_fails_and_says_what_was_looked_for(builder: &dyn Builder) {
     let fixture = Fixture::new(&[("README.md", "nothing to run")]);
-    match builder.plan(&fixture.checkout()).await {
+    match builder.plan(&fixture.checkout(), None).await {
         Err(BuildError::NotRecognised { looked_for }) => assert!(!looked_for.is_empty()),
         other => panic!("expected NotRecognised, got {other:?}"),
     }
@@ -112,7 +112,7 @@ pub async fn an_unrecognised_tree_fails_and_says_what_was_looked_for(builder: &d
 /// A tree that states what cannot be is invalid.
 pub async fn a_tree_that_states_nonsense_is_invalid(builder: &dyn Builder) {
     let fixture = Fixture::new(&[("lab.toml", "[server]\nknd = \"go\"\n"), ("pb_hooks/main.pb.js", "")]);
-    match builder.plan(&fixture.checkout()).await {
+    match builder.plan(&fixture.checkout(), None).await {
         Err(BuildError::Invalid { what, .. }) => assert!(what.contains("lab.toml"), "{what}"),
         other => panic!("expected Invalid, got {other:?}"),
     }

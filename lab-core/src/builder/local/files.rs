@@ -1,0 +1,103 @@
+//! Fills a release with files of the checkout.
+
+use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+
+use super::{copy::Copy, frontend::output, log::Log, place::Checkout, stop::Stop};
+use crate::builder::{
+    BuildError, BuildJob, SEED,
+    plan::{Frontend, Server},
+};
+
+/// Folders that a Go program may read at run time, in its working directory.
+const ASSETS: &[&str] = &["templates", "views", "assets", "static", "public"];
+
+/// A committed `.env` that is larger is none.
+const MAX_ENV_FILE: u64 = 1 << 20;
+
+/// Copies what the plan names; `frontend` is the one that was built. Blocks.
+pub(super) fn fill(
+    job: &BuildJob,
+    checkout: &Checkout,
+    frontend: Option<&Frontend>,
+    log: &Log,
+    stop: &Stop,
+) -> Result<(), BuildError> {
+    let copy = Copy { checkout: checkout.path(), log, stop };
+    let plan = &job.plan;
+    let named = [("pb_hooks", &plan.hooks), ("pb_migrations", &plan.migrations), ("pb_public", &plan.public)];
+    for (name, from) in named {
+        if let Some(from) = from {
+            copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
+        }
+    }
+    if let Server::Go { module, .. } = &plan.server {
+        for name in ASSETS {
+            if let Some(from) = checkout.find(&module.join(name))?.filter(|path| path.is_dir()) {
+                log.say(&format!("`{name}` is copied: the program may read it in its working directory"));
+                copy.folder(&from, &job.output.join(name))?;
+            }
+        }
+    }
+    if let Some(frontend) = frontend
+        && let Some(from) = output::output(checkout, frontend, log)?
+    {
+        copy.folder(&from, &job.output.join("pb_public"))?;
+    }
+    if let Some(from) = plan.seed.as_deref().filter(|_| job.seed) {
+        log.say(&format!("`{}` becomes the data of the new app", from.display()));
+        copy.folder(&checkout.folder(from)?, &job.output.join(SEED))?;
+    }
+    if plan.env_file {
+        env_file(job, checkout)?;
+    }
+    stop.check()
+}
+
+/// Writes the `.env` that the program wants: what is committed, then the app's own variables, which count.
+fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
+    let path = job.output.join(".env");
+    let module = match &job.plan.server {
+        Server::Go { module, .. } => module.as_path(),
+        Server::PocketBase { .. } => Path::new(""),
+    };
+    let mut text = String::new();
+    for folder in [module, Path::new("")] {
+        let committed = checkout.find(&folder.join(".env"))?.filter(|path| is_small_file(path));
+        if let Some(committed) = committed {
+            text = fs::read_to_string(&committed).map_err(|source| failed("read", &committed, source))?;
+            break;
+        }
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for (name, value) in &job.app_env {
+        text.extend([name, "=", quoted(value).as_str(), "\n"]);
+    }
+    let opened = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|source| failed("write", &path, source))
+}
+
+fn is_small_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_ENV_FILE)
+}
+
+/// As godotenv reads it: in double quotes, where `\`, `"`, `$` and line ends need a backslash.
+fn quoted(value: &str) -> String {
+    let mut text = String::from('"');
+    for c in value.chars() {
+        match c {
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\\' | '"' | '$' => text.extend(['\\', c]),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> BuildError {
+    BuildError::Io { action, path: path.to_owned(), source }
+}
