@@ -113,6 +113,7 @@ fn exchange(stack: Stack, [deploys, restarts, rollbacks]: [usize; 3], filling_mb
     let server = Server::start_on(stack);
     let repository = Repository::of_files(&[("pb_migrations/1700000000_writes.js", MIGRATION)]);
     server.deploy("app", &repository);
+    repository.push(&[("pb_public/round.txt", "before")]);
     server.deploy("app", &repository);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -140,6 +141,8 @@ fn exchange(stack: Stack, [deploys, restarts, rollbacks]: [usize; 3], filling_mb
             exchange(&["restart", "app"]);
         }
         if n < deploys {
+            // without a change the release would be the same
+            repository.push(&[("pb_public/round.txt", &n.to_string())]);
             exchange(&["deploy", "--name", "app"]);
         }
         if n < rollbacks {

@@ -106,13 +106,11 @@ impl Builder for FakeBuilder {
             state.journal.push(BuilderCall::Plan(checkout.to_owned()));
             state.next_plan.pop_front()
         };
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                let settings = DetectSettings { root: root.cloned(), ..DetectSettings::default() };
-                detect(&Tree::read(checkout, &Limits::default())?, &settings)
-            }
+        if let Some(error) = failure {
+            return Err(error);
         }
+        let settings = DetectSettings { root: root.cloned(), ..DetectSettings::default() };
+        detect(&Tree::read(checkout, &Limits::default())?, &settings)
     }
 
     async fn build(
