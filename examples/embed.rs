@@ -46,6 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         supervisor: supervisor.clone(),
         router: Arc::new(gateway.clone()),
         health: Arc::new(HttpProbe::new()),
+        rehearser: Arc::new(LocalRehearser),
     };
     let lab = Lab::open(LabSettings::new(data, "lab.localhost".parse()?), backends).await?;
     let stop = CancellationToken::new();

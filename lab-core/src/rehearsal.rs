@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     data::DataError,
     health::HealthError,
-    layout::AppDirs,
+    pocketbase::thrown,
     progress::Progress,
     release::{HealthCheck, Release},
 };
 
 mod changes;
 pub mod local;
+mod logged;
 mod namespace;
 mod neutral;
 mod trial;
@@ -79,8 +80,10 @@ impl Default for RehearsalLimits {
 pub struct RehearsalJob {
     /// The release, built and on disk.
     pub release: Release,
-    /// The app's folders: its data is copied while the app runs, and only read.
-    pub dirs: AppDirs,
+    /// The release's folder, which is only read.
+    pub release_folder: PathBuf,
+    /// The data: copied while the app runs, and only read.
+    pub data: PathBuf,
     /// Where to work, on the same file system: not there before, and not there afterwards.
     pub work: PathBuf,
     /// The app's own variables.
@@ -119,6 +122,38 @@ pub enum Rehearsal {
     },
 }
 
+impl Rehearsal {
+    /// What it came to, for a person.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Skipped { why } => vec![format!("not rehearsed: {why}")],
+            Self::Passed(report) => {
+                let mut lines = vec![format!(
+                    "rehearsed on a copy of the data: healthy after {} ms, {} collections answer",
+                    report.healthy_millis, report.asked
+                )];
+                if let Isolation::None { why } = &report.isolation {
+                    lines.push(format!("it could reach others meanwhile: {why}"));
+                }
+                if report.settings == Neutralised::Encrypted {
+                    lines.push("its settings are encrypted: mail, S3 and backups were as they are".to_owned());
+                }
+                lines.extend(report.changes.iter().map(|change| format!("it changes the data: {change}")));
+                lines.extend(report.logged.iter().map(|text| format!("it logged: {text}")));
+                lines
+            }
+        }
+    }
+}
+
+impl RehearsalError {
+    /// What was printed of a hook file that ended it, if one did.
+    pub(crate) fn throwing_hook(&self) -> Option<String> {
+        let Self::Ended { last_lines, .. } = self else { return None };
+        thrown::find(last_lines.iter().map(String::as_str)).map(|(_, what)| what)
+    }
+}
+
 /// What a rehearsal found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RehearsalReport {
@@ -126,7 +161,7 @@ pub struct RehearsalReport {
     pub isolation: Isolation,
     /// What became of the settings in the copy.
     pub settings: Neutralised,
-    /// Bytes that were copied.
+    /// Bytes that were copied, without the uploads, which get a second name.
     pub bytes: u64,
     /// How long the copy took, in milliseconds.
     pub copy_millis: u64,
@@ -136,7 +171,7 @@ pub struct RehearsalReport {
     pub asked: usize,
     /// What its migrations change, by name.
     pub changes: Vec<CollectionChange>,
-    /// Errors that its hooks logged, and that stopped nothing. At most 20.
+    /// Errors that it logged, and what else is worth knowing: none of it stopped anything. At most 20.
     pub logged: Vec<String>,
 }
 

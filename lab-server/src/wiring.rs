@@ -96,6 +96,7 @@ impl Stack {
             supervisor: supervisor.backend(),
             router,
             health: Arc::new(HttpProbe::new()),
+            rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await?;
         Ok(Self { lab, gateway, supervisor, caddy })

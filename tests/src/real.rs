@@ -72,6 +72,7 @@ impl Real {
             supervisor: supervisor.clone(),
             router: Arc::new(gateway),
             health: Arc::new(HttpProbe::new()),
+            rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await.unwrap();
         Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }

@@ -85,6 +85,7 @@ impl World {
             supervisor: Arc::new(self.supervisor.clone()),
             router: Arc::new(self.router.clone()),
             health: Arc::new(self.probe.clone()),
+            rehearser: Arc::new(self.rehearser.clone()),
         }
     }
 

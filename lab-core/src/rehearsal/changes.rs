@@ -206,10 +206,7 @@ fn change(before: Option<&Collection>, after: Option<&Collection>) -> Option<Col
     Some(changed)
 }
 
-fn fields(
-    before: &BTreeMap<String, (String, Value)>,
-    after: &BTreeMap<String, (String, Value)>,
-) -> Vec<FieldChange> {
+fn fields(before: &BTreeMap<String, (String, Value)>, after: &BTreeMap<String, (String, Value)>) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for (id, (name, _)) in before {
         if !after.contains_key(id) {

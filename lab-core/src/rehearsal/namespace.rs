@@ -6,9 +6,7 @@
 use std::io;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with, sockopt,
-};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with, sockopt};
 
 /// The loopback interface is the first of every network namespace.
 const LOOPBACK: i32 = 1;

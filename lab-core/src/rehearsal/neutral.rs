@@ -26,9 +26,11 @@ pub(super) fn neutralise(folder: &Path) -> Result<Neutralised, DataError> {
     if !path.exists() {
         return Ok(Neutralised::Nothing);
     }
-    Connection::open(&path)
-        .and_then(|database| in_database(&database))
-        .map_err(|source| DataError::Database { action: "neutralise the settings in", path, source })
+    Connection::open(&path).and_then(|database| in_database(&database)).map_err(|source| DataError::Database {
+        action: "neutralise the settings in",
+        path,
+        source,
+    })
 }
 
 fn in_database(database: &Connection) -> rusqlite::Result<Neutralised> {
@@ -109,7 +111,10 @@ mod tests {
     #[test]
     fn mail_s3_and_backups_lead_nowhere_in_both_generations() {
         let rows = [
-            ("CREATE TABLE _params (id TEXT, value JSON)", format!("INSERT INTO _params VALUES ('settings', '{SETTINGS}')")),
+            (
+                "CREATE TABLE _params (id TEXT, value JSON)",
+                format!("INSERT INTO _params VALUES ('settings', '{SETTINGS}')"),
+            ),
             (
                 "CREATE TABLE _params (id TEXT, key TEXT, value JSON)",
                 format!("INSERT INTO _params VALUES ('x', 'settings', '{SETTINGS}')"),

@@ -56,6 +56,7 @@ async fn bench() -> Bench {
         supervisor: Arc::new(supervisor.clone()),
         router: Arc::new(MemoryRouter::new()),
         health: Arc::new(FakeProbe::new()),
+        rehearser: Arc::new(FakeRehearser::new()),
     };
     let settings = LabSettings::new(DataDir::new(folder.path()), "lab.localhost".parse().expect("a host"));
     let lab = Lab::open(settings, backends).await.expect("a lab");
