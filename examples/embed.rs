@@ -20,6 +20,7 @@ use lab_core::{
     },
     ports::{file::FilePorts, memory::DEFAULT_RANGE},
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
     supervisor::native::{NativeSettings, NativeSupervisor},

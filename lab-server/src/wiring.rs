@@ -15,6 +15,7 @@ use lab_core::{
     },
     ports::file::FilePorts,
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::{
         RouterConfig, RouterError,
         caddy::CaddyRouter,

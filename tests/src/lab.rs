@@ -26,6 +26,7 @@ mod parts;
 mod production;
 mod real;
 mod recovery;
+mod rehearsal;
 mod releases;
 mod rollback;
 mod server;

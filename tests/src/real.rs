@@ -11,6 +11,7 @@ use lab_core::{
     pocketbase::{PocketBaseStore, path::LocalBinaries},
     ports::file::FilePorts,
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
     supervisor::native::{NativeSettings, NativeSupervisor},

@@ -105,10 +105,11 @@ impl Run {
             Some(release) => release.clone(),
             None => self.make().await?,
         };
-        let release = if self.is_to_be_rehearsed(&release).await? {
-            self.step(DeployStep::Rehearse, self.rehearse(release)).await?
-        } else {
-            release
+        let is_to_be_rehearsed = self.is_to_be_rehearsed(&release).await?;
+        let release = match (&self.built, is_to_be_rehearsed) {
+            (Some(_), false) => release,
+            (None, false) => self.step(DeployStep::Rehearse, async { Ok(release) }).await?,
+            (_, true) => self.step(DeployStep::Rehearse, self.rehearse(release)).await?,
         };
         let restore = self.step(DeployStep::Save, self.save(&release)).await?;
         let id = release.id;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Doing;
 use crate::{
-    App, AppName, DataPointId, Error, ErrorKind, Lab, ReleaseId,
+    App, AppName, DataPointId, Error, Lab, ReleaseId,
     blocking::blocking,
     data::{
         Checked, Collection, DataPoint, PointReason,
@@ -17,7 +17,7 @@ use crate::{
     lifecycle::Desired,
     progress::Silent,
     reconcile,
-    rehearsal::Rehearsal,
+    rehearsal::{Rehearsal, RehearsalError},
     release::Release,
 };
 
@@ -111,7 +111,8 @@ impl Lab {
         match self.rehearse(&dirs, &release, data, work, Arc::new(Silent), cancel).await {
             Ok(Rehearsal::Passed(_)) => Ok(true),
             Ok(Rehearsal::Skipped { .. }) => Ok(false),
-            Err(error @ Error::Rehearsal(_)) if error.kind() == ErrorKind::App => {
+            Err(error @ Error::Rehearsal(RehearsalError::Cancelled | RehearsalError::Io { .. })) => Err(error),
+            Err(error @ Error::Rehearsal(_)) => {
                 wrong.push(error.report());
                 Ok(true)
             }

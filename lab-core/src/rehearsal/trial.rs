@@ -15,6 +15,7 @@ use tokio::{
     net::unix::pipe::Receiver,
     process::{Child, Command},
     sync::oneshot,
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ const MOST_COLLECTIONS: usize = 500;
 const PRINTED: usize = 64 << 10;
 /// So many of its last lines are in an error.
 const LAST_LINES: usize = 20;
+/// How long what it printed last may take to arrive after its end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long it may take to be gone after SIGKILL.
 const KILLED: Duration = Duration::from_secs(2);
 
@@ -116,6 +119,7 @@ fn free_port() -> io::Result<Port> {
 struct App {
     child: Child,
     printed: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
 }
 
 impl App {
@@ -133,13 +137,14 @@ impl App {
             .kill_on_drop(true)
             .spawn()?;
         let printed = Arc::new(Mutex::new(Vec::new()));
-        tokio::spawn(keep(Receiver::from_owned_fd(OwnedFd::from(reader))?, printed.clone()));
-        Ok(Self { child, printed })
+        let reading = tokio::spawn(keep(Receiver::from_owned_fd(OwnedFd::from(reader))?, printed.clone()));
+        Ok(Self { child, printed, reading })
     }
 
     fn lines(&self) -> Vec<String> {
         let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        supervisor::clean(&printed).lines().map(str::to_owned).collect()
+        let lines = printed.split(|byte| *byte == b'\n').map(supervisor::clean);
+        lines.filter(|line| !line.trim().is_empty()).collect()
     }
 
     /// The last lines; of a hook file that threw the first ones, which a long trace follows.
@@ -163,7 +168,7 @@ impl App {
         let up_until = tokio::time::Instant::now() + job.limits.stays_up;
         let mut told = Vec::new();
         let asked = tokio::select! {
-            status = self.child.wait() => return Err(self.ended(status)),
+            status = self.child.wait() => return Err(self.ended(status).await),
             asked = ask(job, dirs, process, port, &mut told) => asked?,
         };
         let asked = asked.map_err(|(collection, source)| RehearsalError::Collection {
@@ -172,7 +177,7 @@ impl App {
             source,
         })?;
         tokio::select! {
-            status = self.child.wait() => Err(self.ended(status)),
+            status = self.child.wait() => Err(self.ended(status).await),
             () = tokio::time::sleep_until(up_until) => Ok(Trial { healthy, asked, told }),
         }
     }
@@ -183,7 +188,7 @@ impl App {
             let left = limit.saturating_sub(begun.elapsed()).clamp(Duration::from_millis(100), Duration::from_secs(5));
             let probe = HttpProbe::new();
             let probed = tokio::select! {
-                status = self.child.wait() => return Err(self.ended(status)),
+                status = self.child.wait() => return Err(self.ended(status).await),
                 probed = probe.probe(port, &job.health.path, left) => probed,
             };
             match probed {
@@ -197,7 +202,7 @@ impl App {
         }
     }
 
-    fn ended(&self, status: io::Result<ExitStatus>) -> RehearsalError {
+    async fn ended(&mut self, status: io::Result<ExitStatus>) -> RehearsalError {
         let how = match status {
             Ok(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => format!("exit code {code}"),
@@ -206,6 +211,8 @@ impl App {
             },
             Err(error) => error.to_string(),
         };
+        // what it printed last is still in the pipe, which what it left behind may hold open
+        let _ = tokio::time::timeout(LAST_WORDS, &mut self.reading).await;
         RehearsalError::Ended { how, last_lines: self.last_lines() }
     }
 

@@ -23,6 +23,7 @@ pub struct FakeRehearser {
 #[derive(Debug, Default)]
 struct State {
     next: VecDeque<Result<Rehearsal, RehearsalError>>,
+    hangs: bool,
     journal: Vec<ReleaseId>,
 }
 
@@ -35,6 +36,11 @@ impl FakeRehearser {
     /// What the next rehearsals come to; after the last one they pass.
     pub fn script(&self, results: impl IntoIterator<Item = Result<Rehearsal, RehearsalError>>) {
         self.state().next.extend(results);
+    }
+
+    /// From now on rehearsals wait until they are cancelled, or no longer.
+    pub fn hang(&self, hangs: bool) {
+        self.state().hangs = hangs;
     }
 
     /// The releases that were rehearsed, in order.
@@ -62,8 +68,16 @@ impl Rehearser for FakeRehearser {
         if cancel.is_cancelled() {
             return Err(RehearsalError::Cancelled);
         }
+        let hangs = {
+            let mut state = self.state();
+            state.journal.push(job.release.id);
+            state.hangs
+        };
+        if hangs {
+            cancel.cancelled().await;
+            return Err(RehearsalError::Cancelled);
+        }
         let mut state = self.state();
-        state.journal.push(job.release.id);
         state.next.pop_front().unwrap_or_else(|| {
             Ok(Rehearsal::Passed(RehearsalReport {
                 isolation: Isolation::Network,

@@ -14,6 +14,7 @@ use lab_core::{
         builder::FakeBuilder,
         health::FakeProbe,
         ports::{Lease, leased_range},
+        rehearsal::FakeRehearser,
         source::{FakeCommit, FakeSource},
         supervisor::FakeSupervisor,
     },
