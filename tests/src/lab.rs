@@ -11,6 +11,7 @@ mod api;
 mod bench_results;
 #[path = "../benches/bench/wrk.rs"]
 mod bench_wrk;
+mod builds;
 mod cli;
 mod data;
 mod deploy;

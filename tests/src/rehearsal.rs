@@ -66,10 +66,10 @@ impl Serving {
         let items = self.visitor.get_json(&format!("{RECORDS}?sort=text")).await["items"].clone();
         assert_eq!((&items[0]["text"], &items[1]["mood"]), (&json!("one"), &json!(1)));
         assert!(self.real.lab.points(&app()).await.unwrap().is_empty(), "a data point was taken");
-        self.nothing_is_left().await;
+        self.nothing_is_left();
     }
 
-    async fn nothing_is_left(&self) {
+    fn nothing_is_left(&self) {
         let data = self.real.lab.settings().data.clone();
         let work: Vec<_> = std::fs::read_dir(data.work_root()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(work, Vec::<std::path::PathBuf>::new());
@@ -126,7 +126,7 @@ async fn a_migration_is_rehearsed_and_what_it_changes_is_told() {
     let steps: Vec<_> = deployment.steps.iter().map(|step| step.step).collect();
     let at = |step| steps.iter().position(|it| *it == step).unwrap();
     assert!(at(DeployStep::Build) < at(DeployStep::Rehearse) && at(DeployStep::Rehearse) < at(DeployStep::Save));
-    serving.nothing_is_left().await;
+    serving.nothing_is_left();
     serving.real.close().await;
 }
 
@@ -260,7 +260,7 @@ async fn a_cancelled_rehearsal_leaves_nothing() {
     let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
     assert_eq!(deployment.state, DeployState::Cancelled, "{:?}", deployment.problem);
     assert_eq!(pid(&serving.real.lab).await, serving.pid);
-    serving.nothing_is_left().await;
+    serving.nothing_is_left();
     serving.real.close().await;
 }
 
@@ -277,6 +277,6 @@ async fn a_verified_data_point_was_started_on() {
     drop(database);
     let checked = serving.real.lab.verify_point(&app(), point.id).await.unwrap().checked.unwrap();
     assert!(checked.started && !checked.wrong.is_empty(), "{checked:?}");
-    serving.nothing_is_left().await;
+    serving.nothing_is_left();
     serving.real.close().await;
 }

@@ -135,11 +135,19 @@ impl Run {
         self.step(DeployStep::Build, self.build(commit, plan)).await
     }
 
-    async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        if self.cancel().is_cancelled() {
-            return Err(Error::Cancelled);
+    fn step<T>(
+        &self,
+        step: DeployStep,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> impl Future<Output = Result<T, Error>> {
+        // the pipeline would hold the largest of all of them
+        let work = Box::pin(work);
+        async move {
+            if self.cancel().is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.journal.step(step, work).await
         }
-        self.journal.step(step, work).await
     }
 
     fn cancel(&self) -> &CancellationToken {
