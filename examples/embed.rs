@@ -20,6 +20,7 @@ use lab_core::{
     },
     ports::{file::FilePorts, memory::DEFAULT_RANGE},
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
     supervisor::native::{NativeSettings, NativeSupervisor},
@@ -46,6 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         supervisor: supervisor.clone(),
         router: Arc::new(gateway.clone()),
         health: Arc::new(HttpProbe::new()),
+        rehearser: Arc::new(LocalRehearser),
     };
     let lab = Lab::open(LabSettings::new(data, "lab.localhost".parse()?), backends).await?;
     let stop = CancellationToken::new();

@@ -9,7 +9,7 @@ use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
 };
-use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId, builder::RepoPath};
+use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId, builder::RepoPath, rehearsal::RehearsalPolicy};
 
 /// Deploys and looks after PocketBase apps on a lab server.
 ///
@@ -251,6 +251,10 @@ pub(crate) struct Deploy {
     /// The app's folder in the repository, where there are several; kept for later
     #[arg(long, value_name = "FOLDER")]
     pub(crate) root: Option<RepoPath>,
+    /// When releases are tried on a copy of the data before they serve: auto (migrations, hooks or the program changed),
+    /// always, never; kept for later
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) rehearse: Option<RehearsalPolicy>,
     /// Begins a new app with the pb_data that the repository holds; data that is there stays
     #[arg(long)]
     pub(crate) seed_data: bool,

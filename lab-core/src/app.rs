@@ -10,6 +10,7 @@ use crate::{
     git_url::{GitRef, GitUrl},
     ids::ReleaseId,
     lifecycle::{Desired, Status},
+    rehearsal::RehearsalPolicy,
 };
 
 /// Names that would shadow something of the lab's own or mislead a visitor.
@@ -150,6 +151,9 @@ pub struct App {
     /// The folder of the app in its repository, where its owner named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<RepoPath>,
+    /// When its releases are rehearsed, where its owner said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalPolicy>,
     /// The loopback port it listens on; none while nothing of it can run (a first deploy that failed).
     pub port: Option<Port>,
     /// What it was last seen to be.

@@ -15,6 +15,7 @@ mod tests;
 
 pub use copy::{Copied, CopyLimits, copy};
 pub use export::zip;
+pub(crate) use look::look;
 pub use look::{Collection, check, collections, newer};
 pub use points::{Checked, DataPoint, PointReason};
 

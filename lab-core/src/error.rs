@@ -15,6 +15,7 @@ use crate::{
     ids::{DataPointId, DeploymentId, ReleaseId},
     ports::PortError,
     registry::RegistryError,
+    rehearsal::RehearsalError,
     router::RouterError,
     source::SourceError,
     supervisor::SupervisorError,
@@ -219,6 +220,9 @@ pub enum Error {
     /// The builder.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The rehearsal: production was not touched.
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
     /// The supervisor.
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
@@ -227,7 +231,7 @@ pub enum Error {
     Router(#[from] RouterError),
 }
 
-fn indented(lines: &[String]) -> String {
+pub(crate) fn indented(lines: &[String]) -> String {
     if lines.is_empty() { String::new() } else { format!("; its last lines:\n  {}", lines.join("\n  ")) }
 }
 
@@ -305,6 +309,14 @@ impl Error {
                 BuildError::TimedOut { .. } => (K::App, "build_timed_out"),
                 BuildError::Cancelled => (K::Cancelled, "cancelled"),
                 BuildError::Io { .. } => (K::Internal, "build_io"),
+            },
+            Self::Rehearsal(error) => match error {
+                RehearsalError::Cancelled | RehearsalError::Data(DataError::Cancelled) => (K::Cancelled, "cancelled"),
+                RehearsalError::Data(_) | RehearsalError::Io { .. } => (K::Internal, "rehearsal_impossible"),
+                RehearsalError::Ended { .. }
+                | RehearsalError::Unhealthy { .. }
+                | RehearsalError::Collection { .. }
+                | RehearsalError::Hooks { .. } => (K::App, "rehearsal_failed"),
             },
             Self::Supervisor(SupervisorError::Unknown(_)) => (K::Conflict, "app_not_running"),
             Self::Supervisor(SupervisorError::Start { .. }) => (K::App, "start_failed"),

@@ -28,8 +28,9 @@ mod apps;
 mod begin;
 mod data;
 mod hold;
+mod rehearse;
 mod routes;
-mod superuser;
+pub(crate) mod superuser;
 mod types;
 mod watch;
 

@@ -106,6 +106,11 @@ impl DataDir {
 pub struct AppDirs(PathBuf);
 
 impl AppDirs {
+    /// The same folders elsewhere.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self(root.to_owned())
+    }
+
     /// The app's folder itself.
     pub fn root(&self) -> &Path {
         &self.0

@@ -13,6 +13,7 @@
 //! | [`supervisor::ProcessSupervisor`] | native |
 //! | [`router::RouterConfig`] | gateway, memory |
 //! | [`health::HealthProbe`] | http |
+//! | [`rehearsal::Rehearser`] | local |
 //!
 //! The nouns: an [`App`] has an [`AppName`], a repository ([`GitUrl`]) and a [`Port`]; a [`deploy::Deployment`] makes a
 //! [`release::Release`] of it. What is wanted ([`lifecycle::Desired`]), what was seen ([`lifecycle::Status`]) and what is
@@ -60,6 +61,7 @@ pub mod procfs;
 pub mod progress;
 mod reconcile;
 pub mod registry;
+pub mod rehearsal;
 pub mod release;
 pub mod router;
 mod secret;

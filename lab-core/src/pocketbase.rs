@@ -17,6 +17,7 @@ pub mod path;
 mod probe;
 pub(crate) mod process;
 pub mod store;
+pub(crate) mod thrown;
 mod unpack;
 pub mod wheel;
 

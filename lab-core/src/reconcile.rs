@@ -20,6 +20,7 @@ use crate::{
     lab::activity::{Activity, Doing},
     layout::{AppDirs, DataDir},
     lifecycle::{Desired, Event},
+    rehearsal,
     release::Release,
     supervisor::ProcessState,
 };
@@ -230,6 +231,7 @@ fn make_data_dirs(data: &DataDir) -> Result<(), Error> {
     }
     // nothing is being deployed yet, so every checkout is a leftover
     let work = data.work_root();
+    rehearsal::end_leftovers(&work).map_err(Error::storage("end what runs in", &work))?;
     durable::remove(&work).map_err(Error::storage("delete", &work))?;
     make_dir(&work)
 }

@@ -16,7 +16,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::app::AppName;
 
-mod marked;
+pub(crate) mod marked;
 pub mod native;
 mod output;
 pub mod supervisord;

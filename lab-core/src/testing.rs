@@ -15,6 +15,7 @@ pub mod http;
 pub mod pocketbase;
 pub mod ports;
 pub mod registry;
+pub mod rehearsal;
 pub mod router;
 pub mod router_traffic;
 pub mod source;

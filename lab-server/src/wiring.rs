@@ -15,6 +15,7 @@ use lab_core::{
     },
     ports::file::FilePorts,
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::{
         RouterConfig, RouterError,
         caddy::CaddyRouter,
@@ -96,6 +97,7 @@ impl Stack {
             supervisor: supervisor.backend(),
             router,
             health: Arc::new(HttpProbe::new()),
+            rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await?;
         Ok(Self { lab, gateway, supervisor, caddy })

@@ -11,6 +11,7 @@ mod api;
 mod bench_results;
 #[path = "../benches/bench/wrk.rs"]
 mod bench_wrk;
+mod builds;
 mod cli;
 mod data;
 mod deploy;
@@ -26,6 +27,7 @@ mod parts;
 mod production;
 mod real;
 mod recovery;
+mod rehearsal;
 mod releases;
 mod rollback;
 mod server;

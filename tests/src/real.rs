@@ -11,6 +11,7 @@ use lab_core::{
     pocketbase::{PocketBaseStore, path::LocalBinaries},
     ports::file::FilePorts,
     registry::file::FileRegistry,
+    rehearsal::local::LocalRehearser,
     router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
     supervisor::native::{NativeSettings, NativeSupervisor},
@@ -72,6 +73,7 @@ impl Real {
             supervisor: supervisor.clone(),
             router: Arc::new(gateway),
             health: Arc::new(HttpProbe::new()),
+            rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await.unwrap();
         Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }

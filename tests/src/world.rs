@@ -13,6 +13,7 @@ use lab_core::{
     supervisor::{ProcessState, ProcessSupervisor},
     testing::{
         ports::{Lease, leased_range},
+        rehearsal::FakeRehearser,
         router::FakeRouter,
         source::FakeCommit,
         supervisor::FakeSupervisor,
@@ -29,6 +30,7 @@ pub struct World {
     pub supervisor: FakeSupervisor,
     pub router: FakeRouter,
     pub probe: SickProbe,
+    pub rehearser: FakeRehearser,
     _lease: Lease,
 }
 
@@ -62,6 +64,7 @@ impl World {
             supervisor: FakeSupervisor::new(),
             router: FakeRouter::new(),
             probe: SickProbe::default(),
+            rehearser: FakeRehearser::new(),
             _lease: lease,
         }
     }
@@ -85,6 +88,7 @@ impl World {
             supervisor: Arc::new(self.supervisor.clone()),
             router: Arc::new(self.router.clone()),
             health: Arc::new(self.probe.clone()),
+            rehearser: Arc::new(self.rehearser.clone()),
         }
     }
 

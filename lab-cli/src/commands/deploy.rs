@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Result<(), CliError> {
     let token = if what.token_stdin { Some(secret_from_stdin("Token", output)?) } else { None };
-    let (detach, root, seed_data) = (what.detach, what.root.clone(), what.seed_data);
+    let (detach, root, rehearsal, seed_data) = (what.detach, what.root.clone(), what.rehearse, what.seed_data);
     let Chosen { name, repository, branch } = choose(client, what, output).await?;
     let body = json!({
         "subdomain": name,
@@ -26,6 +26,7 @@ pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Re
         "branch": branch,
         "token": token,
         "root": root,
+        "rehearsal": rehearsal,
         "seed_data": seed_data,
     });
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;

@@ -99,7 +99,8 @@ pub fn check(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(wrong)
 }
 
-fn look<T>(path: &Path, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DataError> {
+/// Opens a database and looks at it, without writing. Blocks.
+pub(crate) fn look<T>(path: &Path, look: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, DataError> {
     open(path).and_then(|database| look(&database)).map_err(|source| DataError::Database {
         action: "read",
         path: path.to_owned(),

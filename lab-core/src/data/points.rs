@@ -4,7 +4,10 @@
 //! any moment there is whole data in the place of the data. What was replaced becomes a data point itself: a restore can be
 //! taken back. A mark in the copy tells after a crash on which side of the exchange it came.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags};
@@ -46,6 +49,9 @@ pub struct Checked {
     pub at: Timestamp,
     /// What is wrong with it: nothing, if all is well.
     pub wrong: Vec<String>,
+    /// Whether PocketBase was started on a copy of it.
+    #[serde(default)]
+    pub started: bool,
 }
 
 /// A copy of an app's data that is kept.
@@ -94,6 +100,11 @@ pub(crate) fn read(dirs: &AppDirs, id: DataPointId) -> Result<Option<DataPoint>,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::storage("read", &path)(error)),
     }
+}
+
+/// Where a data point's data is.
+pub(crate) fn data_of(dirs: &AppDirs, id: DataPointId) -> PathBuf {
+    dirs.point(id).join(DATA)
 }
 
 /// What of the app's data is not in a data point, by collection. Blocks.
@@ -149,9 +160,13 @@ fn write(folder: &Path, point: &DataPoint) -> Result<(), Error> {
 }
 
 /// Looks whether a data point is whole, and keeps what was found. Blocks.
-pub(crate) fn verify(dirs: &AppDirs, mut point: DataPoint) -> Result<DataPoint, Error> {
-    let wrong = check(&dirs.point(point.id).join(DATA))?;
-    point.checked = Some(Checked { at: Timestamp::now(), wrong });
+pub(crate) fn verify(dirs: &AppDirs, id: DataPointId) -> Result<Vec<String>, Error> {
+    Ok(check(&data_of(dirs, id))?)
+}
+
+/// Keeps what a look at a data point found. Blocks.
+pub(crate) fn keep_checked(dirs: &AppDirs, mut point: DataPoint, checked: Checked) -> Result<DataPoint, Error> {
+    point.checked = Some(checked);
     write(&dirs.point(point.id), &point)?;
     Ok(point)
 }

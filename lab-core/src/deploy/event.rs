@@ -18,6 +18,8 @@ pub enum DeployStep {
     Plan,
     /// Builds the release.
     Build,
+    /// Tries the release on a copy of the data.
+    Rehearse,
     /// Takes a data point before another release gets at the data, and makes ready the one to go back to.
     Save,
     /// Ends the old release's process and makes the new one current.
@@ -32,11 +34,12 @@ pub enum DeployStep {
 
 impl DeployStep {
     /// Every step, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Queue,
         Self::Fetch,
         Self::Plan,
         Self::Build,
+        Self::Rehearse,
         Self::Save,
         Self::Switch,
         Self::Start,
@@ -52,6 +55,7 @@ impl std::fmt::Display for DeployStep {
             Self::Fetch => "fetch",
             Self::Plan => "plan",
             Self::Build => "build",
+            Self::Rehearse => "rehearse",
             Self::Save => "save",
             Self::Switch => "switch",
             Self::Start => "start",

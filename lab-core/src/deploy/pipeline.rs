@@ -15,12 +15,16 @@ use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
     builder::{BuildJob, BuildPlan, RepoPath, SEED},
-    data::{DataPoint, PointReason, points::Restore},
+    data::{
+        DataPoint, PointReason,
+        points::{self, Restore},
+    },
     durable,
     lab::activity::Activity,
     layout::AppDirs,
     lifecycle::{Desired, Event, Status, transition},
     reconcile,
+    rehearsal::{Rehearsal, RehearsalPolicy},
     release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
@@ -42,6 +46,7 @@ pub(crate) struct Run {
     pub(crate) repository: GitUrl,
     pub(crate) branch: Option<GitRef>,
     pub(crate) root: Option<RepoPath>,
+    pub(crate) rehearsal: Option<RehearsalPolicy>,
     pub(crate) token: Option<Secret>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) activity: Activity,
@@ -100,6 +105,12 @@ impl Run {
             Some(release) => release.clone(),
             None => self.make().await?,
         };
+        let is_to_be_rehearsed = self.is_to_be_rehearsed(&release).await?;
+        let release = match (&self.built, is_to_be_rehearsed) {
+            (Some(_), false) => release,
+            (None, false) => self.step(DeployStep::Rehearse, async { Ok(release) }).await?,
+            (_, true) => self.step(DeployStep::Rehearse, self.rehearse(release)).await?,
+        };
         let restore = self.step(DeployStep::Save, self.save(&release)).await?;
         let id = release.id;
         let app = self.step(DeployStep::Switch, self.switch(id, restore.as_ref())).await?;
@@ -124,11 +135,19 @@ impl Run {
         self.step(DeployStep::Build, self.build(commit, plan)).await
     }
 
-    async fn step<T>(&self, step: DeployStep, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        if self.cancel().is_cancelled() {
-            return Err(Error::Cancelled);
+    fn step<T>(
+        &self,
+        step: DeployStep,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> impl Future<Output = Result<T, Error>> {
+        // the pipeline would hold the largest of all of them
+        let work = Box::pin(work);
+        async move {
+            if self.cancel().is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            self.journal.step(step, work).await
         }
-        self.journal.step(step, work).await
     }
 
     fn cancel(&self) -> &CancellationToken {
@@ -271,6 +290,64 @@ impl Run {
         self.journal.update(|record| record.warnings.extend(warnings.iter().cloned())).await
     }
 
+    /// Whether the release is tried on a copy of the data first: never where there is none yet.
+    async fn is_to_be_rehearsed(&self, release: &Release) -> Result<bool, Error> {
+        let (dirs, next, is_rollback) = (self.dirs.clone(), release.id, self.built.is_some());
+        let serving = self.lab.record(&self.app).await?.release;
+        let policy = self.rehearsal.unwrap_or(self.lab.settings().rehearsal.policy);
+        blocking(move || {
+            let Some(serving) = serving.filter(|_| dirs.data().join("data.db").exists()) else { return Ok(false) };
+            match policy {
+                RehearsalPolicy::Always => Ok(true),
+                RehearsalPolicy::Never => Ok(false),
+                // what is gone back to has served: it must not wait
+                RehearsalPolicy::Auto => Ok(!is_rollback && Release::touches_data_otherwise(&dirs, serving, next)?),
+            }
+        })
+        .await
+    }
+
+    /// Tries the release on a copy of the data. The app runs on and never notices.
+    async fn rehearse(&self, release: Release) -> Result<Release, Error> {
+        // a copy takes the disk's time as a build does
+        let _place = self.queue().await?;
+        let serving = match self.lab.record(&self.app).await?.release {
+            Some(serving) => {
+                let dirs = self.dirs.clone();
+                blocking(move || Release::read(&dirs, serving)).await?
+            }
+            None => None,
+        };
+        let is_known = serving.is_some_and(|serving| serving.run.flags == Flags::OfficialWatching);
+        let rehearsed = match self.rehearse_once(&release).await {
+            Err(Error::Rehearsal(error)) if is_known && release.run.flags == Flags::Official => {
+                let Some(hook) = error.throwing_hook() else { return Err(error.into()) };
+                let release = self.without_throwing_hooks(release, &hook).await?;
+                let rehearsed = self.rehearse_once(&release).await?;
+                return self.rehearsed(release, rehearsed).await;
+            }
+            rehearsed => rehearsed?,
+        };
+        self.rehearsed(release, rehearsed).await
+    }
+
+    async fn rehearse_once(&self, release: &Release) -> Result<Rehearsal, Error> {
+        let data = self.point.as_ref().map_or_else(|| self.dirs.data(), |point| points::data_of(&self.dirs, point.id));
+        let work = self.lab.settings().data.work(self.id);
+        self.lab.rehearse(&self.dirs, release, data, work, self.journal.clone(), self.cancel()).await
+    }
+
+    async fn rehearsed(&self, release: Release, rehearsal: Rehearsal) -> Result<Release, Error> {
+        for line in rehearsal.lines() {
+            self.journal.emit(DeployEventKind::Log { line });
+        }
+        if let Rehearsal::Skipped { why } = &rehearsal {
+            self.warn(&[format!("it was not rehearsed: {why}")]).await?;
+        }
+        self.journal.update(|record| record.rehearsal = Some(rehearsal)).await?;
+        Ok(release)
+    }
+
     /// Saves the data from a release that differs in what gets at it.
     async fn save(&self, release: &Release) -> Result<Option<Arc<Restore>>, Error> {
         let serving = self.lab.record(&self.app).await?.release;
@@ -320,7 +397,7 @@ impl Run {
 
     /// Waits until it answers. A hook file that throws ends it; where no release without such a file serves, it is started
     /// once more in the way in which PocketBase only leaves that file out, as it does by default.
-    async fn healthy(&self, app: &App, mut release: Release) -> Result<(), Error> {
+    async fn healthy(&self, app: &App, release: Release) -> Result<(), Error> {
         let error = match self.lab.wait_healthy(app, &release, self.cancel()).await {
             Err(error @ Error::Crashed { .. }) if release.run.flags == Flags::Official => error,
             done => return done,
@@ -329,12 +406,18 @@ impl Run {
         let is_known = serving.is_none_or(|serving| serving.run.flags == Flags::OfficialWatching);
         let Some(hook) = self.lab.throwing_hook(app).await.filter(|_| is_known) else { return Err(error) };
         self.lab.backends().supervisor.stop(&self.app).await?;
-        release.run.flags = Flags::OfficialWatching;
-        let (dirs, mut sealed) = (self.dirs.clone(), release.clone());
-        blocking(move || sealed.seal(&dirs)).await?;
-        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        let release = self.without_throwing_hooks(release, &hook).await?;
         self.lab.start_release(app, &release).await?;
         self.lab.wait_healthy(app, &release, self.cancel()).await
+    }
+
+    /// The release run so that PocketBase goes on without a hook file that throws.
+    async fn without_throwing_hooks(&self, mut release: Release, hook: &str) -> Result<Release, Error> {
+        release.run.flags = Flags::OfficialWatching;
+        let dirs = self.dirs.clone();
+        let release = blocking(move || release.seal(&dirs).map(|()| release)).await?;
+        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        Ok(release)
     }
 
     async fn publish(&self, release: ReleaseId) -> Result<(), Error> {
@@ -343,6 +426,7 @@ impl Run {
             app.repository = self.repository.clone();
             app.branch.clone_from(&self.branch);
             app.root.clone_from(&self.root);
+            app.rehearsal = self.rehearsal;
             app.desired = Desired::Running;
             app.last_deploy = Some(Timestamp::now());
             if let Some(status) = transition(app.status, Event::Deployed) {

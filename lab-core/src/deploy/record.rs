@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::DeployStep;
-use crate::{AppName, DataPointId, DeploymentId, Error, GitRef, GitUrl, ReleaseId, source::Commit};
+use crate::{
+    AppName, DataPointId, DeploymentId, Error, GitRef, GitUrl, ReleaseId, rehearsal::Rehearsal, source::Commit,
+};
 
 /// How far a deployment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -126,6 +128,9 @@ pub struct Deployment {
     /// What its owner should know of the app and of its build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What its rehearsal told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
     /// The data point that was taken before it let another release at the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<DataPointId>,

@@ -16,6 +16,7 @@ use crate::{
     durable,
     layout::AppDirs,
     lifecycle::{Desired, Event},
+    pocketbase::thrown,
     reconcile,
     release::Release,
     supervisor::ProcessState,
@@ -228,18 +229,7 @@ impl Lab {
     /// What PocketBase printed of a hook file that ended it, if one did.
     pub(crate) async fn throwing_hook(&self, app: &App) -> Option<String> {
         let lines = self.backends().supervisor.logs(&app.name, PANIC_LINES).await.unwrap_or_default();
-        let mut texts = lines.iter().rev().map(|line| line.text.trim());
-        let mut why = "";
-        // `panic: failed to execute a.pb.js:`, then the error in a line of its own; a capital letter up to 0.22
-        texts.find_map(|text| match text.split_once("ailed to execute ") {
-            Some((before, file)) if before.contains("panic: ") => {
-                Some(format!("{file} {}", why.trim_start_matches("- ")))
-            }
-            _ => {
-                why = text;
-                None
-            }
-        })
+        thrown::find(lines.iter().map(|line| line.text.as_str())).map(|(_, what)| what)
     }
 
     async fn last_lines(&self, app: &App) -> Vec<String> {

@@ -24,9 +24,10 @@ impl Lab {
         let repository = chosen_repository(&name, known.as_ref(), request.repository)?;
         let branch = request.branch.or_else(|| known.as_ref().and_then(|app| app.branch.clone()));
         let root = request.root.or_else(|| known.as_ref().and_then(|app| app.root.clone()));
+        let rehearsal = request.rehearsal.or_else(|| known.as_ref().and_then(|app| app.rehearsal));
         let prepared = async {
             if is_new {
-                let app = App { root: root.clone(), ..new_app(&name, &repository, branch.clone()) };
+                let app = App { root: root.clone(), rehearsal, ..new_app(&name, &repository, branch.clone()) };
                 self.backends().registry.create(app).await?;
             }
             let app = self.with_port(&name).await?;
@@ -60,6 +61,7 @@ impl Lab {
             repository,
             branch,
             root,
+            rehearsal,
             token,
             journal,
             activity,
@@ -102,6 +104,7 @@ impl Lab {
             repository,
             branch,
             root: app.root,
+            rehearsal: app.rehearsal,
             token: None,
             journal,
             activity,
@@ -209,6 +212,7 @@ fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
         repository: repository.clone(),
         branch,
         root: None,
+        rehearsal: None,
         port: None,
         status: Status::Deploying,
         desired: Desired::Running,
@@ -243,6 +247,7 @@ fn new_deployment(
         reused: false,
         fresh_data: false,
         warnings: Vec::new(),
+        rehearsal: None,
         point: None,
         replaced: None,
         problem: None,

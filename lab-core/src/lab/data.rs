@@ -1,5 +1,7 @@
 //! An app's data points: taken, looked at, and put in the place of its data.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -8,12 +10,14 @@ use crate::{
     App, AppName, DataPointId, Error, Lab, ReleaseId,
     blocking::blocking,
     data::{
-        Collection, DataPoint, PointReason,
+        Checked, Collection, DataPoint, PointReason,
         points::{self, Restore},
     },
     layout::AppDirs,
     lifecycle::Desired,
+    progress::Silent,
     reconcile,
+    rehearsal::{Rehearsal, RehearsalError},
     release::Release,
 };
 
@@ -61,16 +65,59 @@ impl Lab {
         .await
     }
 
-    /// Looks whether every database of a data point is whole (`PRAGMA integrity_check`), and keeps what was found.
+    /// Looks whether every database of a data point is whole (`PRAGMA integrity_check`) and starts PocketBase on a copy of
+    /// it, the release that worked with it where it is kept, else the one that serves. Keeps what was found.
     pub async fn verify_point(&self, app: &AppName, id: DataPointId) -> Result<DataPoint, Error> {
         let (lab, name) = (self.clone(), app.clone());
         self.to_its_end(async move {
-            let _activity = lab.begin(&name, Doing::Copying)?;
+            let activity = lab.begin(&name, Doing::Copying)?;
             let point = lab.point(&name, id).await?;
             let dirs = lab.dirs(&name);
-            blocking(move || points::verify(&dirs, point)).await
+            let mut wrong = blocking({
+                let dirs = dirs.clone();
+                move || points::verify(&dirs, id)
+            })
+            .await?;
+            // what is broken on disk would only be told once more
+            let started = wrong.is_empty() && lab.starts_on(&name, &point, &activity.cancel, &mut wrong).await?;
+            let checked = Checked { at: Timestamp::now(), wrong, started };
+            blocking(move || points::keep_checked(&dirs, point, checked)).await
         })
         .await
+    }
+
+    /// Starts PocketBase on a copy of a data point; whether it was started.
+    async fn starts_on(
+        &self,
+        name: &AppName,
+        point: &DataPoint,
+        cancel: &CancellationToken,
+        wrong: &mut Vec<String>,
+    ) -> Result<bool, Error> {
+        let (dirs, serving, then) = (self.dirs(name), self.record(name).await?.release, point.release);
+        let release = blocking({
+            let dirs = dirs.clone();
+            move || {
+                let kept = then.map(|id| Release::read(&dirs, id)).transpose()?.flatten();
+                kept.map_or_else(
+                    || serving.map_or(Ok(None), |id| Release::read(&dirs, id)),
+                    |kept| Ok::<_, Error>(Some(kept)),
+                )
+            }
+        });
+        let Some(release) = release.await? else { return Ok(false) };
+        let (data, work) =
+            (points::data_of(&dirs, point.id), self.settings().data.work_root().join(point.id.to_string()));
+        match self.rehearse(&dirs, &release, data, work, Arc::new(Silent), cancel).await {
+            Ok(Rehearsal::Passed(_)) => Ok(true),
+            Ok(Rehearsal::Skipped { .. }) => Ok(false),
+            Err(error @ Error::Rehearsal(RehearsalError::Cancelled | RehearsalError::Io { .. })) => Err(error),
+            Err(error @ Error::Rehearsal(_)) => {
+                wrong.push(error.report());
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts a data point in the place of an app's data. Requests wait meanwhile. Returns the data point that the replaced

@@ -57,6 +57,27 @@ impl Lab {
     }
 }
 
+/// Makes a superuser that nobody knows, of data that will be thrown away, and signs it in.
+pub(crate) async fn token_of_a_new_one(release: &Release, process: &ProcessSpec, port: Port) -> Result<Secret, String> {
+    let (generation, email, password) = (Generation::of(release), "rehearsal@lab.invalid", random_password(40));
+    run_commands(process, generation, email, &password).await?;
+    let base = format!("http://127.0.0.1:{port}{}", generation.base());
+    let auth = json!({"identity": email, "password": password.expose()});
+    let auth = send(client(LIMIT)?.post(format!("{base}/auth-with-password")).json(&auth)).await?;
+    auth["token"].as_str().map(Secret::new).ok_or_else(|| "its sign-in answered without a token".to_owned())
+}
+
+/// A client for an app's own port.
+pub(crate) fn client(limit: Duration) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        // loopback: a proxy from the environment has no business here
+        .no_proxy()
+        .timeout(limit)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|e| format!("no HTTP client: {e}"))
+}
+
 /// The two forms that PocketBase's superusers have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Generation {
@@ -139,13 +160,7 @@ async fn set_password(
     passing: &Secret,
     password: &Secret,
 ) -> Result<(), String> {
-    let client = reqwest::Client::builder()
-        // loopback: a proxy from the environment has no business here
-        .no_proxy()
-        .timeout(LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|e| format!("no HTTP client: {e}"))?;
+    let client = client(LIMIT)?;
     let base = format!("http://127.0.0.1:{port}{}", generation.base());
     let auth = json!({"identity": email, "password": passing.expose()});
     let auth = send(client.post(format!("{base}/auth-with-password")).json(&auth)).await;

@@ -14,6 +14,7 @@ use crate::{
     lifecycle::Status,
     ports::PortAllocator,
     registry::Registry,
+    rehearsal::{RehearsalPolicy, RehearsalSettings, Rehearser},
     router::{Hostname, RouterConfig},
     source::{FetchLimits, Source},
     supervisor::{ProcessState, ProcessSupervisor},
@@ -36,6 +37,8 @@ pub struct Backends {
     pub router: Arc<dyn RouterConfig>,
     /// Tells whether an app answers.
     pub health: Arc<dyn HealthProbe>,
+    /// Tries a release on a copy of the data.
+    pub rehearser: Arc<dyn Rehearser>,
 }
 
 /// How a lab works. [`LabSettings::new`] has a default for everything but the place and the domain.
@@ -67,6 +70,8 @@ pub struct LabSettings {
     pub drain: Duration,
     /// Overrides every app's own time to become healthy.
     pub health_timeout: Option<Duration>,
+    /// When and how releases are tried on a copy of the data before they serve.
+    pub rehearsal: RehearsalSettings,
     /// How many releases of an app are kept, the serving one included; at least 1.
     pub kept_releases: usize,
     /// How many deployment records of an app are kept; at least 1.
@@ -98,6 +103,7 @@ impl LabSettings {
             stop_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             health_timeout: None,
+            rehearsal: RehearsalSettings::default(),
             kept_releases: 10,
             kept_deployments: 50,
             kept_points: 10,
@@ -142,6 +148,8 @@ pub struct DeployRequest {
     pub token: Option<Secret>,
     /// The folder of the app in its repository; none: what was named before, else it is looked for.
     pub root: Option<RepoPath>,
+    /// When this app's releases are rehearsed; none: as before, at first as the lab's settings say.
+    pub rehearsal: Option<RehearsalPolicy>,
     /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
     pub seed_data: bool,
 }
@@ -149,7 +157,7 @@ pub struct DeployRequest {
 impl DeployRequest {
     /// Deploys what the app follows already; a new app needs a repository.
     pub fn new(name: AppName) -> Self {
-        Self { name, repository: None, branch: None, token: None, root: None, seed_data: false }
+        Self { name, repository: None, branch: None, token: None, root: None, rehearsal: None, seed_data: false }
     }
 }
 

@@ -9,22 +9,28 @@ use crate::procfs;
 
 /// The variable by which a process and all that it starts can be found again. Its value is random, so that one app cannot
 /// claim another's.
-pub(super) const MARK: &str = "LAB_PROCESS";
+pub(crate) const MARK: &str = "LAB_PROCESS";
 
 /// The variable that says whose a process is: a path that only its supervisor gives.
-pub(super) const OWNER: &str = "LAB_RUN_DIR";
+pub(crate) const OWNER: &str = "LAB_RUN_DIR";
+
+/// Marks for a process of `owner`'s.
+pub(crate) fn marks(owner: &Path) -> [(String, String); 2] {
+    let owner = owner.to_string_lossy().into_owned();
+    [(MARK.to_owned(), uuid::Uuid::new_v4().to_string()), (OWNER.to_owned(), owner)]
+}
 
 /// A process with a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marked {
-    pub(super) pid: i32,
-    pub(super) mark: String,
-    pub(super) owner: String,
+pub(crate) struct Marked {
+    pub(crate) pid: i32,
+    pub(crate) mark: String,
+    pub(crate) owner: String,
 }
 
 impl Marked {
     /// The process with this id, if it has a mark. Blocks.
-    pub(super) fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let (mut mark, mut owner) = (None, None);
         for entry in procfs::environment(pid) {
             let value = |name: &str| {
@@ -38,23 +44,23 @@ impl Marked {
     }
 
     /// Whether what it says it is is in this folder.
-    pub(super) fn is_below(&self, folder: &Path) -> bool {
+    pub(crate) fn is_below(&self, folder: &Path) -> bool {
         Path::new(&self.owner).starts_with(folder)
     }
 
     /// Whether `owner` is what it says it is.
-    pub(super) fn is_of(&self, owner: &Path) -> bool {
+    pub(crate) fn is_of(&self, owner: &Path) -> bool {
         Path::new(&self.owner) == owner
     }
 }
 
 /// Every process with a mark. Blocks; reads all of `/proc`.
-pub(super) fn all() -> io::Result<Vec<Marked>> {
+pub(crate) fn all() -> io::Result<Vec<Marked>> {
     Ok(procfs::pids()?.into_iter().filter_map(Marked::of).collect())
 }
 
 /// Ends every marked process that is meant, until there is none; how many there were. Blocks.
-pub(super) fn kill(is_meant: impl Fn(&Marked) -> bool) -> io::Result<usize> {
+pub(crate) fn kill(is_meant: impl Fn(&Marked) -> bool) -> io::Result<usize> {
     let mut killed = 0;
     // something may start new ones while we look: again until a look finds none
     for _ in 0..20 {

@@ -34,6 +34,7 @@ pub fn app(name: &str) -> App {
         name: name.parse().expect("a valid name"),
         repository: GitUrl::parse("https://git.example/me/app", UrlPolicy::Remote).expect("a valid address"),
         root: None,
+        rehearsal: None,
         branch: None,
         port: Port::new(8091),
         status: Status::Running,

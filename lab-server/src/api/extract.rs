@@ -9,7 +9,7 @@ use axum::{
 };
 use lab_core::{
     AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, builder::RepoPath,
-    router::Hostname,
+    rehearsal::RehearsalPolicy, router::Hostname,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -96,6 +96,7 @@ pub(super) struct DeployBody {
     #[serde(default)]
     seed_data: bool,
     root: Option<RepoPath>,
+    rehearsal: Option<RehearsalPolicy>,
 }
 
 impl DeployBody {
@@ -107,6 +108,7 @@ impl DeployBody {
             branch: self.branch.map(|text| text.parse()).transpose()?,
             token: self.token.map(Secret::new),
             root: self.root,
+            rehearsal: self.rehearsal,
             seed_data: self.seed_data,
         })
     }

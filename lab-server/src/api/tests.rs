@@ -14,6 +14,7 @@ use lab_core::{
         builder::FakeBuilder,
         health::FakeProbe,
         ports::{Lease, leased_range},
+        rehearsal::FakeRehearser,
         source::{FakeCommit, FakeSource},
         supervisor::FakeSupervisor,
     },
@@ -56,6 +57,7 @@ async fn bench() -> Bench {
         supervisor: Arc::new(supervisor.clone()),
         router: Arc::new(MemoryRouter::new()),
         health: Arc::new(FakeProbe::new()),
+        rehearser: Arc::new(FakeRehearser::new()),
     };
     let settings = LabSettings::new(DataDir::new(folder.path()), "lab.localhost".parse().expect("a host"));
     let lab = Lab::open(settings, backends).await.expect("a lab");

@@ -8,6 +8,7 @@ use clap::{
     builder::{OsStr, Resettable},
     parser::ValueSource,
 };
+use lab_core::rehearsal::RehearsalPolicy;
 
 /// Hosts many PocketBase apps on one server.
 ///
@@ -131,6 +132,13 @@ pub(super) struct Given {
     /// How much builds may keep for the next ones, in bytes [default: 10737418240]
     #[arg(long, env = "LAB_MAX_BUILD_CACHE", value_name = "BYTES", global = true)]
     pub(super) max_build_cache: Option<u64>,
+    /// When releases are tried on a copy of the data before they serve: `auto` (migrations, hooks or the program changed),
+    /// `always`, `never`; an app's own word counts more [default: auto]
+    #[arg(long, env = "LAB_REHEARSAL", value_name = "WHEN", global = true)]
+    pub(super) rehearsal: Option<RehearsalPolicy>,
+    /// The most bytes of data that are copied for that; apps with more are not rehearsed [default: 4294967296]
+    #[arg(long, env = "LAB_MAX_REHEARSAL_SIZE", value_name = "BYTES", global = true)]
+    pub(super) max_rehearsal_size: Option<u64>,
     /// How long removed apps stay in the trash, in days [default: 7]
     #[arg(long, env = "LAB_TRASH_DAYS", value_name = "DAYS", global = true)]
     pub(super) trash_days: Option<u64>,

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use lab_core::source::FetchLimits;
+use lab_core::{
+    rehearsal::{RehearsalPolicy, RehearsalSettings},
+    source::FetchLimits,
+};
 
 use super::{ConfigError, File, Pick, arguments::Given, invalid};
 
@@ -13,6 +16,8 @@ pub struct Builds {
     pub timeout: Duration,
     /// How many bytes builds may keep for the next ones.
     pub max_cache_bytes: u64,
+    /// When and how releases are rehearsed.
+    pub rehearsal: RehearsalSettings,
     /// What fetching a repository may take.
     pub fetch_limits: FetchLimits,
 }
@@ -25,6 +30,10 @@ impl Builds {
         let size = given.max_repository_size;
         let max_bytes = pick.of("max_repository_size", size, file.max_repository_size, 1 << 30);
         let max_cache_bytes = pick.of("max_build_cache", given.max_build_cache, file.max_build_cache, 10 << 30);
+        let policy = pick.of("rehearsal", given.rehearsal, file.rehearsal, RehearsalPolicy::default());
+        let mut rehearsal = RehearsalSettings { policy, ..RehearsalSettings::default() };
+        let max_size = pick.of("max_rehearsal_size", given.max_rehearsal_size, file.max_rehearsal_size, 4 << 30);
+        rehearsal.limits.max_bytes = max_size;
         for (name, number) in [
             ("parallel_builds", parallel as u64),
             ("build_timeout", timeout),
@@ -39,6 +48,7 @@ impl Builds {
             parallel,
             timeout: Duration::from_secs(timeout),
             max_cache_bytes,
+            rehearsal,
             fetch_limits: FetchLimits { timeout: Duration::from_secs(fetch_timeout), max_bytes },
         })
     }

@@ -82,6 +82,8 @@ impl Config {
             "build_timeout" => format!("{} s", self.builds.timeout.as_secs()),
             "fetch_timeout" => format!("{} s", self.builds.fetch_limits.timeout.as_secs()),
             "max_repository_size" => format!("{} bytes", self.builds.fetch_limits.max_bytes),
+            "rehearsal" => self.builds.rehearsal.policy.to_string(),
+            "max_rehearsal_size" => format!("{} bytes", self.builds.rehearsal.limits.max_bytes),
             "max_build_cache" => format!("{} bytes", self.builds.max_cache_bytes),
             "trash_days" => (self.trash_for.as_secs() / (24 * 3600)).to_string(),
             "stop_apps_on_exit" => self.stop_apps_on_exit.to_string(),

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use lab_core::rehearsal::RehearsalPolicy;
 use serde::Deserialize;
 
 use super::{
@@ -44,6 +45,8 @@ pub(super) struct File {
     pub(super) fetch_timeout: Option<u64>,
     pub(super) max_repository_size: Option<u64>,
     pub(super) max_build_cache: Option<u64>,
+    pub(super) rehearsal: Option<RehearsalPolicy>,
+    pub(super) max_rehearsal_size: Option<u64>,
     pub(super) trash_days: Option<u64>,
     pub(super) stop_apps_on_exit: Option<bool>,
     pub(super) supervisord: Option<PathBuf>,

@@ -1,0 +1,282 @@
+//! Rehearsals over real parts: what would hurt is seen on a copy, and the app that serves never notices.
+
+use std::time::Duration;
+
+use lab_core::{
+    AppName, Lab,
+    deploy::{DeployState, DeployStep, Deployment},
+    rehearsal::{Isolation, Neutralised, Rehearsal, RehearsalPolicy, RehearsalReport},
+    supervisor::ProcessState,
+};
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::{
+    parts::{Repository, Visitor, processes},
+    real::Real,
+    world::name,
+};
+
+const NOTES: &str = r#"migrate((app) => {
+    app.save(new Collection({
+        type: "base", name: "notes", listRule: "", viewRule: "", createRule: "",
+        fields: [{ type: "text", name: "text" }, { type: "number", name: "mood" }],
+    }));
+}, () => {});
+"#;
+
+/// An app that serves, with two notes.
+struct Serving {
+    real: Real,
+    repository: Repository,
+    visitor: Visitor,
+    pid: u32,
+}
+
+impl Serving {
+    async fn begin() -> Self {
+        Self::begin_with(Real::open().await).await
+    }
+
+    async fn begin_with(real: Real) -> Self {
+        let repository = Repository::of_files(&[("pb_migrations/1700000000_notes.js", NOTES)]);
+        real.deploy_well("app", &repository).await;
+        let visitor = real.visit("app");
+        for text in ["one", "two"] {
+            let (status, answer) = visitor.post(RECORDS, &json!({"text": text, "mood": 1})).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+        let pid = pid(&real.lab).await;
+        Self { real, repository, visitor, pid }
+    }
+
+    async fn deploy(&self, files: &[(&str, &str)]) -> Deployment {
+        self.repository.push(files);
+        self.real.deploy("app", &self.repository).await
+    }
+
+    /// The deployment failed in its rehearsal, for this reason, and nothing else happened.
+    async fn never_noticed(&self, deployment: &Deployment, reason: &str) {
+        assert_eq!(deployment.state, DeployState::Failed, "{deployment:?}");
+        let problem = deployment.problem.as_ref().unwrap();
+        assert_eq!(problem.code, "rehearsal_failed", "{problem:?}");
+        assert!(problem.message.contains(reason), "{}", problem.message);
+        assert_eq!(deployment.steps.last().unwrap().step, DeployStep::Rehearse);
+        assert_eq!(pid(&self.real.lab).await, self.pid, "another process serves");
+        let items = self.visitor.get_json(&format!("{RECORDS}?sort=text")).await["items"].clone();
+        assert_eq!((&items[0]["text"], &items[1]["mood"]), (&json!("one"), &json!(1)));
+        assert!(self.real.lab.points(&app()).await.unwrap().is_empty(), "a data point was taken");
+        self.nothing_is_left();
+    }
+
+    fn nothing_is_left(&self) {
+        let data = self.real.lab.settings().data.clone();
+        let work: Vec<_> = std::fs::read_dir(data.work_root()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(work, Vec::<std::path::PathBuf>::new());
+        assert_eq!(processes(&data.work_root()), Vec::<u32>::new());
+    }
+}
+
+const RECORDS: &str = "/api/collections/notes/records";
+
+fn app() -> AppName {
+    name("app")
+}
+
+async fn pid(lab: &Lab) -> u32 {
+    match lab.backends().supervisor.state(&app()).await.unwrap() {
+        Some(ProcessState::Running { pid, .. }) => pid,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn report(deployment: &Deployment) -> &RehearsalReport {
+    match &deployment.rehearsal {
+        Some(Rehearsal::Passed(report)) => report,
+        other => panic!("{other:?}, {:?}", deployment.problem),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_is_rehearsed_and_what_it_changes_is_told() {
+    let serving = Serving::begin().await;
+    let change = r#"migrate((app) => {
+        const notes = app.findCollectionByNameOrId("notes");
+        notes.fields.removeByName("mood");
+        notes.fields.add(new TextField({ name: "title" }));
+        app.save(notes);
+        app.save(new Collection({ type: "base", name: "tags", fields: [{ type: "text", name: "label" }] }));
+        app.db().newQuery("DELETE FROM notes WHERE text = 'two'").execute();
+    }, () => {});
+    "#;
+    let deployment = serving.deploy(&[("pb_migrations/1700000001_change.js", change)]).await;
+    assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
+    let report = report(&deployment);
+    let changes: Vec<String> = report.changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "collection `notes` changed, field `mood` removed, field `title` added, 1 of 2 rows are gone",
+            "collection `tags` added"
+        ]
+    );
+    assert_eq!((&report.isolation, report.settings), (&Isolation::Network, Neutralised::Done));
+    assert!(report.asked >= 2, "{report:?}");
+    assert_eq!(serving.visitor.get_json(RECORDS).await["totalItems"], 1);
+    let steps: Vec<_> = deployment.steps.iter().map(|step| step.step).collect();
+    let at = |step| steps.iter().position(|it| *it == step).unwrap();
+    assert!(at(DeployStep::Build) < at(DeployStep::Rehearse) && at(DeployStep::Rehearse) < at(DeployStep::Save));
+    serving.nothing_is_left();
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_touches_no_data_is_not_rehearsed_unless_always_and_nothing_is_when_never() {
+    let serving = Serving::begin().await;
+    let deployment = serving.deploy(&[("pb_public/index.html", "a page")]).await;
+    assert_eq!((deployment.state, &deployment.rehearsal), (DeployState::Succeeded, &None));
+    let mut request = lab_core::DeployRequest::new(app());
+    request.rehearsal = Some(RehearsalPolicy::Always);
+    serving.repository.push(&[("pb_public/index.html", "another page")]);
+    let started = serving.real.lab.deploy(request.clone()).await.unwrap();
+    let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
+    assert_eq!(report(&deployment).changes, []);
+    // it is the app's own word from now on
+    let deployment = serving.deploy(&[("pb_public/index.html", "a third page")]).await;
+    assert_eq!(report(&deployment).changes, []);
+    request.rehearsal = Some(RehearsalPolicy::Never);
+    serving.repository.push(&[("pb_hooks/a.pb.js", "// changed")]);
+    let started = serving.real.lab.deploy(request).await.unwrap();
+    let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
+    assert_eq!((deployment.state, &deployment.rehearsal), (DeployState::Succeeded, &None));
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_throws_never_reaches_the_data() {
+    let serving = Serving::begin().await;
+    let throws = r#"migrate((app) => {
+        app.db().newQuery("DELETE FROM notes").execute();
+        throw new Error("halfway through");
+    }, () => {});
+    "#;
+    let deployment = serving.deploy(&[("pb_migrations/1700000001_throws.js", throws)]).await;
+    serving.never_noticed(&deployment, "halfway through").await;
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_throws_at_boot_is_seen_before_it_serves() {
+    let serving = Serving::begin().await;
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", "throw new Error('no boot')")]).await;
+    serving.never_noticed(&deployment, "no boot").await;
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves() {
+    let real = Real::open_with(|_, settings| settings.health_timeout = Some(Duration::from_secs(4))).await;
+    let serving = Serving::begin_with(real).await;
+    let hangs = "onBootstrap((e) => { e.next(); while (true) { sleep(1000) } })";
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", hangs)]).await;
+    serving.never_noticed(&deployment, "not healthy within 4 s").await;
+    // healthy, and gone after three seconds
+    let dies = "onBootstrap((e) => { e.next(); $os.cmd('sh', '-c', 'sleep 3; kill -TERM $PPID').start() })";
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", dies)]).await;
+    serving.never_noticed(&deployment, "did not stay up").await;
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsed_app_reaches_nobody() {
+    let serving = Serving::begin().await;
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = outside.local_addr().unwrap();
+    outside.set_nonblocking(true).unwrap();
+    let calls = format!(
+        "onBootstrap((e) => {{ e.next(); try {{ $http.send({{ url: 'http://{address}/', timeout: 2 }}) }} catch (_) {{}} }})"
+    );
+    let mut request = lab_core::DeployRequest::new(app());
+    request.rehearsal = Some(RehearsalPolicy::Always);
+    // it fails after the call, so that the release itself never runs
+    serving.repository.push(&[("pb_hooks/a.pb.js", &calls), ("pb_hooks/b.pb.js", "throw new Error('enough')")]);
+    let started = serving.real.lab.deploy(request).await.unwrap();
+    let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
+    serving.never_noticed(&deployment, "enough").await;
+    assert_eq!(outside.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it reached the machine");
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_that_cannot_be_listed_stops_the_deployment() {
+    let serving = Serving::begin().await;
+    let hook = "onRecordsListRequest((e) => { throw new InternalServerError('not this one') }, 'notes')";
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", hook)]).await;
+    serving.never_noticed(&deployment, "the records of `notes` cannot be listed").await;
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_deployed_without_and_says_so() {
+    let real = Real::open_with(|_, settings| settings.rehearsal.limits.max_bytes = 1000).await;
+    let serving = Serving::begin_with(real).await;
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", "// changed")]).await;
+    assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
+    assert!(
+        matches!(&deployment.rehearsal, Some(Rehearsal::Skipped { why }) if why.contains("1000")),
+        "{deployment:?}"
+    );
+    assert!(deployment.warnings.concat().contains("not rehearsed"), "{:?}", deployment.warnings);
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_and_backups_of_the_copy_lead_nowhere_and_the_apps_own_settings_stay() {
+    let serving = Serving::begin().await;
+    let database = serving.real.lab.settings().data.app(&app()).data().join("data.db");
+    let settings = || -> String {
+        let database = Connection::open(&database).unwrap();
+        database
+            .query_row("SELECT CAST(value AS TEXT) FROM _params WHERE id = 'settings'", [], |row| row.get(0))
+            .unwrap()
+    };
+    let before = settings();
+    let shows = "onBootstrap((e) => { e.next(); throw new Error('smtp ' + $app.settings().smtp.host + ':' + $app.settings().smtp.port) })";
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", shows)]).await;
+    serving.never_noticed(&deployment, "smtp 127.0.0.1:1").await;
+    assert_eq!(settings(), before);
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_rehearsal_leaves_nothing() {
+    let serving = Serving::begin().await;
+    serving
+        .repository
+        .push(&[("pb_hooks/main.pb.js", "onBootstrap((e) => { e.next(); while (true) { sleep(1000) } })")]);
+    let started = serving.real.lab.deploy(lab_core::DeployRequest::new(app())).await.unwrap();
+    crate::world::reached(&serving.real.lab, "app", started.deployment, DeployStep::Rehearse).await;
+    serving.real.lab.cancel(&app(), started.deployment).await.unwrap();
+    let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
+    assert_eq!(deployment.state, DeployState::Cancelled, "{:?}", deployment.problem);
+    assert_eq!(pid(&serving.real.lab).await, serving.pid);
+    serving.nothing_is_left();
+    serving.real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_data_point_was_started_on() {
+    let serving = Serving::begin().await;
+    let point = serving.real.lab.take_point(&app()).await.unwrap();
+    let checked = serving.real.lab.verify_point(&app(), point.id).await.unwrap().checked.unwrap();
+    assert_eq!((checked.wrong.as_slice(), checked.started), (&[] as &[String], true));
+    // whole for SQLite, and nothing that PocketBase can work with
+    let data = serving.real.lab.settings().data.app(&app()).point(point.id).join("pb_data/data.db");
+    let database = Connection::open(data).unwrap();
+    database.execute_batch("DROP TABLE _collections; CREATE TABLE _collections (name TEXT)").unwrap();
+    drop(database);
+    let checked = serving.real.lab.verify_point(&app(), point.id).await.unwrap().checked.unwrap();
+    assert!(checked.started && !checked.wrong.is_empty(), "{checked:?}");
+    serving.nothing_is_left();
+    serving.real.close().await;
+}
