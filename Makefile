@@ -53,7 +53,7 @@ soak: tools ## Kills the server again and again and looks for what is lost: KILL
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
 
 .PHONY: bench
-bench: tools ## Measures Lab beside Caddy, nginx and supervisord: ONLY=proxy|routes|restart|memory|deploy QUICK=1
+bench: tools ## Measures Lab beside Caddy, nginx and supervisord: ONLY=proxy|routes|restart|memory|deploy|exchange QUICK=1
 	@scripts/install-tools.sh bench
 	cargo bench --locked -p lab-tests --bench bench -- $(if $(QUICK),--quick) $(ONLY)
 

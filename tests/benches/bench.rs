@@ -28,6 +28,7 @@ mod stack;
 
 mod bench {
     pub mod deploy;
+    pub mod exchange;
     pub mod itself;
     pub mod machine;
     pub mod memory;
@@ -49,7 +50,7 @@ mod bench {
     /// The host that every proxy leads to the app.
     pub const HOST: &str = "app.lab.localhost";
 
-    pub const NAMES: [&str; 5] = ["proxy", "routes", "restart", "memory", "deploy"];
+    pub const NAMES: [&str; 6] = ["proxy", "routes", "restart", "memory", "deploy", "exchange"];
 
     /// Runs one benchmark. Those that block look at `stopping`; the others are dropped.
     pub async fn run(name: &str, is_quick: bool, stopping: &CancellationToken) -> Outcome<results::Results> {
@@ -59,6 +60,7 @@ mod bench {
             "restart" => restart::run(is_quick).await,
             "memory" => tokio::task::block_in_place(|| memory::run(is_quick, stopping)),
             "deploy" => tokio::task::block_in_place(|| deploy::run(is_quick, stopping)),
+            "exchange" => tokio::task::block_in_place(|| exchange::run(is_quick, stopping)),
             _ => Err(format!("there is no benchmark `{name}`, only {}", NAMES.join(", ")).into()),
         }
     }
