@@ -10,6 +10,7 @@ use clap::{
     builder::{OsStr, Resettable},
 };
 use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId, builder::RepoPath, rehearsal::RehearsalPolicy};
+use semver::Version;
 
 /// Deploys and looks after PocketBase apps on a lab server.
 ///
@@ -117,6 +118,24 @@ pub(crate) enum Command {
     Deployments {
         /// The app
         app: AppName,
+    },
+    /// Gives an app another PocketBase, after a rehearsal on a copy of its data
+    Upgrade {
+        /// The app
+        #[arg(required_unless_present = "all")]
+        app: Option<AppName>,
+        /// Every app: first a rehearsal of each, then those that passed, some at a time
+        #[arg(long, conflicts_with = "app")]
+        all: bool,
+        /// The version; none: the server's default
+        #[arg(long, value_name = "VERSION")]
+        to: Option<Version>,
+        /// Does not ask before the apps that passed are upgraded
+        #[arg(short, long)]
+        yes: bool,
+        /// Does not wait for the end
+        #[arg(long, conflicts_with = "all")]
+        detach: bool,
     },
     /// Lists an app's releases: what it can be rolled back to
     Releases {

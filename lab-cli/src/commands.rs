@@ -17,6 +17,7 @@ mod deployments;
 mod doctor;
 mod plan;
 mod routes;
+mod upgrade;
 
 /// Does what the command line says.
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
@@ -39,6 +40,10 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
             }
             deploy::rollback(&client, &app, release, with_data, detach, output).await
         }
+        Command::Upgrade { app: Some(app), to, detach, .. } => {
+            upgrade::one(&client()?, &app, to.as_ref(), detach, output).await
+        }
+        Command::Upgrade { app: None, to, yes, .. } => upgrade::all(&client()?, to.as_ref(), yes, output).await,
         Command::Data { app, what } => data::data(&client()?, &app, what, output).await,
         Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
         Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,

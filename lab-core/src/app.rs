@@ -154,6 +154,9 @@ pub struct App {
     /// When its releases are rehearsed, where its owner said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalPolicy>,
+    /// The version of PocketBase that its owner upgraded it to: no deployment uses an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pocketbase: Option<semver::Version>,
     /// The loopback port it listens on; none while nothing of it can run (a first deploy that failed).
     pub port: Option<Port>,
     /// What it was last seen to be.

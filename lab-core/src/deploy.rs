@@ -5,6 +5,7 @@ pub(crate) mod journal;
 pub(crate) mod pipeline;
 mod record;
 pub(crate) mod store;
+pub(crate) mod upgrade;
 
 pub use event::{DeployEvent, DeployEventKind, DeployStep};
 pub use record::{DeployAction, DeployState, Deployment, Problem, StepRecord};

@@ -75,6 +75,14 @@ pub enum Error {
     /// There is no release before the one that serves.
     #[error("`{0}` has no release before the one that serves; `lab releases {0}` shows those there are")]
     NothingBefore(AppName),
+    /// An app's PocketBase cannot be exchanged for that version.
+    #[error("`{app}` cannot be upgraded: {reason}")]
+    NotUpgradable {
+        /// Which.
+        app: AppName,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The app has no such data point.
     #[error("`{app}` has no data point `{id}`; `lab data {app} list` shows those there are")]
     NoSuchPoint {
@@ -256,6 +264,7 @@ impl Error {
             Self::NoSuchDeployment { .. } => (K::NotFound, "deployment_not_found"),
             Self::NoSuchRelease { .. } => (K::NotFound, "release_not_found"),
             Self::ReleaseServes { .. } => (K::Conflict, "release_serves"),
+            Self::NotUpgradable { .. } => (K::Conflict, "not_upgradable"),
             Self::NothingBefore(_) => (K::Conflict, "no_release_before"),
             Self::NoSuchPoint { .. } => (K::NotFound, "point_not_found"),
             Self::NoPointOfRelease { .. } => (K::Conflict, "no_point_of_release"),

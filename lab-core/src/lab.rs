@@ -152,11 +152,30 @@ impl Lab {
         self.to_its_end(async move { lab.begin_rollback(name, release, with_data).await }).await
     }
 
+    /// Begins to give the release that serves another PocketBase: `to`, or the lab's default version. It is a deployment like
+    /// any other: rehearsed on a copy of the data whatever the app's policy is, unless that is never; with a data point before
+    /// it, and taken back when the app does not become healthy. With `is_trial` it ends after the rehearsal, and nothing of the
+    /// app changes. Later deployments of the app use that version too, unless its repository asks for a newer one.
+    ///
+    /// # Errors
+    /// [`Error::NotUpgradable`], [`Error::NothingToRun`] for an app that never ran, [`Error::Busy`].
+    pub async fn upgrade(
+        &self,
+        app: &AppName,
+        to: Option<semver::Version>,
+        is_trial: bool,
+    ) -> Result<DeployStarted, Error> {
+        let (lab, name) = (self.clone(), app.clone());
+        self.to_its_end(async move { lab.begin_upgrade(name, to, is_trial).await }).await
+    }
+
     /// The releases that are kept, newest first: those that served, and the one that does.
     pub async fn releases(&self, app: &AppName) -> Result<Vec<ReleaseView>, Error> {
         let serving = self.record(app).await?.release;
         let making = match self.activity(app) {
-            Some(Doing::Deploying(id)) => self.live_record(id).filter(|record| record.action == DeployAction::Deploy),
+            Some(Doing::Deploying(id)) => {
+                self.live_record(id).filter(|record| record.action != DeployAction::Rollback && !record.reused)
+            }
             _ => None,
         };
         let dirs = self.dirs(app);

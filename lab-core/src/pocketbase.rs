@@ -26,6 +26,13 @@ pub use store::PocketBaseStore;
 /// The version for apps that name none.
 pub const DEFAULT_VERSION: &str = "0.40.6";
 
+/// [`DEFAULT_VERSION`], parsed.
+pub(crate) fn default_version() -> semver::Version {
+    let parsed = semver::Version::parse(DEFAULT_VERSION);
+    debug_assert!(parsed.is_ok(), "the default is a version");
+    parsed.unwrap_or_else(|_| semver::Version::new(0, 0, 0))
+}
+
 /// Which API an app's hooks and migrations are written for: 0.23 changed it, and neither side runs the other's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Generation {

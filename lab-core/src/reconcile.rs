@@ -188,7 +188,7 @@ fn delete_leftovers(
         Ok::<(), Error>(())
     };
     delete(&data.work(ended.id), "its checkout")?;
-    if serves != Some(ended.release) && ended.action == DeployAction::Deploy && !ended.reused {
+    if serves != Some(ended.release) && ended.action != DeployAction::Rollback && !ended.reused {
         delete(&dirs.release(ended.release), "its release")?;
     }
     if serves.is_none() && ended.fresh_data {

@@ -83,6 +83,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/superuser", post(apps::superuser))
         .route("/releases", get(apps::releases))
         .route("/rollback", post(deployments::rollback))
+        .route("/upgrade", post(deployments::upgrade))
         .route("/data", get(data::list).post(data::take))
         .route("/data/{id}/newer", get(data::newer))
         .route("/data/{id}/restore", post(data::restore))

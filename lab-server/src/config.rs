@@ -265,6 +265,9 @@ impl Config {
         settings.fetch_limits = self.builds.fetch_limits;
         settings.build_timeout = self.builds.timeout;
         settings.parallel_builds = self.builds.parallel;
+        if let Ok(version) = self.pocketbase_version.parse() {
+            settings.pocketbase = version;
+        }
         settings.rehearsal.clone_from(&self.builds.rehearsal);
         settings.trash_for = self.trash_for;
         settings

@@ -33,4 +33,5 @@ mod rollback;
 mod server;
 mod stack;
 mod units;
+mod upgrade;
 mod world;

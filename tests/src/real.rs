@@ -11,7 +11,7 @@ use lab_core::{
     pocketbase::{PocketBaseStore, path::LocalBinaries},
     ports::file::FilePorts,
     registry::file::FileRegistry,
-    rehearsal::local::LocalRehearser,
+    rehearsal::{RehearsalPolicy, local::LocalRehearser},
     router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
     supervisor::native::{NativeSettings, NativeSupervisor},
@@ -305,7 +305,8 @@ async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_release_leaves_the_old_one_serving_with_its_data() {
-    let real = Real::open().await;
+    // without a rehearsal, which would have seen it
+    let real = Real::open_with(|_, settings| settings.rehearsal.policy = RehearsalPolicy::Never).await;
     let repository = Repository::of_example("guestbook");
     real.deploy_well("guestbook", &repository).await;
     let visitor = real.visit("guestbook");

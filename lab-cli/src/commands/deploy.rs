@@ -47,7 +47,7 @@ pub(crate) async fn rollback(
 }
 
 /// Shows the deployment that began, unless it is not to be waited for.
-async fn to_its_end(
+pub(super) async fn to_its_end(
     client: &Client,
     name: &AppName,
     view: AppView,

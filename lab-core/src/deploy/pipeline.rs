@@ -10,11 +10,11 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store};
+use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store, upgrade::Upgrade};
 use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
-    builder::{BuildJob, BuildPlan, RepoPath, SEED},
+    builder::{BuildJob, BuildPlan, RepoPath, SEED, plan::Server},
     data::{
         DataPoint, PointReason,
         points::{self, Restore},
@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) built: Option<Release>,
     /// Whether a new app's data is what the repository holds.
     pub(crate) seed: bool,
+    /// Another PocketBase for the release that serves.
+    pub(crate) upgrade: Option<Upgrade>,
     /// The data to go back to with it.
     pub(crate) point: Option<DataPoint>,
     pub(crate) repository: GitUrl,
@@ -101,9 +103,10 @@ impl Run {
     }
 
     async fn pipeline(&self) -> Result<(), Error> {
-        let release = match &self.built {
-            Some(release) => release.clone(),
-            None => self.make().await?,
+        let release = match (&self.built, &self.upgrade) {
+            (Some(release), _) => release.clone(),
+            (None, Some(upgrade)) => self.step(DeployStep::Build, self.build_upgrade(upgrade)).await?,
+            (None, None) => self.make().await?,
         };
         let is_to_be_rehearsed = self.is_to_be_rehearsed(&release).await?;
         let release = match (&self.built, is_to_be_rehearsed) {
@@ -111,6 +114,10 @@ impl Run {
             (None, false) => self.step(DeployStep::Rehearse, async { Ok(release) }).await?,
             (_, true) => self.step(DeployStep::Rehearse, self.rehearse(release)).await?,
         };
+        if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_trial) {
+            let folder = self.dirs.release(release.id);
+            return blocking(move || durable::remove(&folder).map_err(Error::storage("delete", &folder))).await;
+        }
         let restore = self.step(DeployStep::Save, self.save(&release)).await?;
         let id = release.id;
         let app = self.step(DeployStep::Switch, self.switch(id, restore.as_ref())).await?;
@@ -150,11 +157,11 @@ impl Run {
         }
     }
 
-    fn cancel(&self) -> &CancellationToken {
+    pub(super) fn cancel(&self) -> &CancellationToken {
         &self.activity.cancel
     }
 
-    async fn queue(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+    pub(super) async fn queue(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
         tokio::select! {
             () = self.cancel().cancelled() => Err(Error::Cancelled),
             place = self.lab.build_place() => place,
@@ -185,9 +192,25 @@ impl Run {
             self.journal.emit(DeployEventKind::Log { line: reason.clone() });
         }
         self.warn(&plan.warnings).await?;
+        let plan = self.not_older(plan).await?;
         let env = self.lab.app_env(&self.dirs).await?;
         let names: Vec<String> = plan.required_env.iter().filter(|name| !env.contains_key(*name)).cloned().collect();
         if names.is_empty() { Ok(plan) } else { Err(Error::MissingVariables { app: self.app.clone(), names }) }
+    }
+
+    /// The plan with the PocketBase that the app was upgraded to, where the repository asks for an older one.
+    async fn not_older(&self, mut plan: BuildPlan) -> Result<BuildPlan, Error> {
+        let Some(upgraded) = self.lab.record(&self.app).await?.pocketbase else { return Ok(plan) };
+        if let Server::PocketBase { version } = &mut plan.server
+            && semver::Version::parse(version).is_ok_and(|asked| asked < upgraded)
+        {
+            let said = format!(
+                "the app was upgraded to PocketBase {upgraded}, which is used instead of {version}: state it in `lab.toml`"
+            );
+            *version = upgraded.to_string();
+            self.warn(&[said]).await?;
+        }
+        Ok(plan)
     }
 
     async fn build(&self, commit: Commit, plan: BuildPlan) -> Result<Release, Error> {
@@ -280,7 +303,7 @@ impl Run {
     }
 
     /// What the owner should know goes into the log and the record.
-    async fn warn(&self, warnings: &[String]) -> Result<(), Error> {
+    pub(super) async fn warn(&self, warnings: &[String]) -> Result<(), Error> {
         for warning in warnings {
             self.journal.emit(DeployEventKind::Log { line: format!("warning: {warning}") });
         }
@@ -294,10 +317,12 @@ impl Run {
     async fn is_to_be_rehearsed(&self, release: &Release) -> Result<bool, Error> {
         let (dirs, next, is_rollback) = (self.dirs.clone(), release.id, self.built.is_some());
         let serving = self.lab.record(&self.app).await?.release;
+        let is_trial = self.upgrade.as_ref().is_some_and(|upgrade| upgrade.is_trial);
         let policy = self.rehearsal.unwrap_or(self.lab.settings().rehearsal.policy);
         blocking(move || {
             let Some(serving) = serving.filter(|_| dirs.data().join("data.db").exists()) else { return Ok(false) };
             match policy {
+                _ if is_trial => Ok(true),
                 RehearsalPolicy::Always => Ok(true),
                 RehearsalPolicy::Never => Ok(false),
                 // what is gone back to has served: it must not wait
@@ -427,6 +452,9 @@ impl Run {
             app.branch.clone_from(&self.branch);
             app.root.clone_from(&self.root);
             app.rehearsal = self.rehearsal;
+            if let Some(upgrade) = &self.upgrade {
+                app.pocketbase = Some(upgrade.to.clone());
+            }
             app.desired = Desired::Running;
             app.last_deploy = Some(Timestamp::now());
             if let Some(status) = transition(app.status, Event::Deployed) {

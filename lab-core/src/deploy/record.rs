@@ -52,6 +52,10 @@ pub enum DeployAction {
     Deploy,
     /// Lets a release serve that was built before.
     Rollback,
+    /// Gives the release that serves another PocketBase.
+    Upgrade,
+    /// Finds out whether such an upgrade would work; nothing of the app changes.
+    Trial,
 }
 
 impl std::fmt::Display for DeployAction {
@@ -59,6 +63,8 @@ impl std::fmt::Display for DeployAction {
         f.pad(match self {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
+            Self::Upgrade => "upgrade",
+            Self::Trial => "trial",
         })
     }
 }

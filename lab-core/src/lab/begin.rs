@@ -3,12 +3,14 @@
 use std::{fs, sync::Arc};
 
 use jiff::Timestamp;
+use semver::Version;
 
 use super::activity::Doing;
 use crate::{
     App, AppName, DeployRequest, DeployStarted, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
-    deploy::{DeployAction, DeployState, Deployment, journal::Journal, pipeline::Run},
+    builder::plan::Server,
+    deploy::{DeployAction, DeployState, Deployment, journal::Journal, pipeline::Run, upgrade::Upgrade},
     durable,
     lifecycle::{Desired, Event, Status},
     reconcile,
@@ -56,6 +58,7 @@ impl Lab {
             id,
             release,
             built: None,
+            upgrade: None,
             point: None,
             seed: request.seed_data,
             repository,
@@ -99,10 +102,54 @@ impl Lab {
             id,
             release,
             built,
+            upgrade: None,
             seed: false,
             point,
             repository,
             branch,
+            root: app.root,
+            rehearsal: app.rehearsal,
+            token: None,
+            journal,
+            activity,
+        };
+        let app = self.get(&name).await;
+        self.spawn(run.run());
+        Ok(DeployStarted { app: app?, deployment: id })
+    }
+
+    pub(super) async fn begin_upgrade(
+        &self,
+        name: AppName,
+        to: Option<Version>,
+        is_trial: bool,
+    ) -> Result<DeployStarted, Error> {
+        let (id, release) = (DeploymentId::new(), ReleaseId::new());
+        let activity = self.begin(&name, Doing::Deploying(id))?;
+        let app = self.record(&name).await?;
+        let repository = chosen_repository(&name, Some(&app), None)?;
+        let dirs = self.dirs(&name);
+        let from = reconcile::serving_release(&dirs, &app).await?.ok_or_else(|| Error::NothingToRun(name.clone()))?;
+        let to = to.unwrap_or_else(|| self.settings().pocketbase.clone());
+        upgradable(&from, &to).map_err(|reason| Error::NotUpgradable { app: name.clone(), reason })?;
+        let mut record = new_deployment(id, release, &name, &repository, app.branch.clone());
+        record.action = if is_trial { DeployAction::Trial } else { DeployAction::Upgrade };
+        record.commit = Some(from.commit.clone());
+        let journal = Arc::new(Journal::create(dirs.clone(), record).await?);
+        self.journals().insert(id, journal.clone());
+        self.tell(LabEvent::DeployStarted { app: name.clone(), deployment: id });
+        let run = Run {
+            lab: self.clone(),
+            app: name.clone(),
+            dirs,
+            id,
+            release,
+            built: None,
+            upgrade: Some(Upgrade { from, to, is_trial }),
+            seed: false,
+            point: None,
+            repository,
+            branch: app.branch,
             root: app.root,
             rehearsal: app.rehearsal,
             token: None,
@@ -206,6 +253,21 @@ fn chosen_repository(name: &AppName, known: Option<&App>, given: Option<GitUrl>)
     }
 }
 
+/// Whether a release can have that PocketBase instead of its own.
+fn upgradable(from: &Release, to: &Version) -> Result<(), String> {
+    let Server::PocketBase { .. } = from.plan.server else {
+        return Err("its PocketBase is part of its own Go program: change its `go.mod` and deploy it again".to_owned());
+    };
+    let now = from.run.pocketbase.as_deref().and_then(|text| Version::parse(text).ok());
+    match now {
+        Some(now) if now == *to => Err(format!("it runs PocketBase {now} already")),
+        Some(now) if now > *to => {
+            Err(format!("it runs PocketBase {now}, which is newer than {to}, and older ones cannot read its data"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
     App {
         name: name.clone(),
@@ -213,6 +275,7 @@ fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
         branch,
         root: None,
         rehearsal: None,
+        pocketbase: None,
         port: None,
         status: Status::Deploying,
         desired: Desired::Running,

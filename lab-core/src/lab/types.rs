@@ -70,6 +70,8 @@ pub struct LabSettings {
     pub drain: Duration,
     /// Overrides every app's own time to become healthy.
     pub health_timeout: Option<Duration>,
+    /// The version of PocketBase that an upgrade leads to when none is named.
+    pub pocketbase: semver::Version,
     /// When and how releases are tried on a copy of the data before they serve.
     pub rehearsal: RehearsalSettings,
     /// How many releases of an app are kept, the serving one included; at least 1.
@@ -103,6 +105,7 @@ impl LabSettings {
             stop_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             health_timeout: None,
+            pocketbase: crate::pocketbase::default_version(),
             rehearsal: RehearsalSettings::default(),
             kept_releases: 10,
             kept_deployments: 50,

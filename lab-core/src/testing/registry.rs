@@ -35,6 +35,7 @@ pub fn app(name: &str) -> App {
         repository: GitUrl::parse("https://git.example/me/app", UrlPolicy::Remote).expect("a valid address"),
         root: None,
         rehearsal: None,
+        pocketbase: None,
         branch: None,
         port: Port::new(8091),
         status: Status::Running,

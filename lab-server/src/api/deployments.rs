@@ -14,7 +14,7 @@ use lab_core::{
 
 use super::{
     Answer, Api,
-    extract::{Asked, Body, Chosen, DeployBody, EventQuery, LastEvent, Named, RollbackBody},
+    extract::{Asked, Body, Chosen, DeployBody, EventQuery, LastEvent, Named, RollbackBody, UpgradeBody},
 };
 
 pub(super) async fn deploy(State(api): State<Api>, Body(body): Body<DeployBody>) -> Answer<impl IntoResponse> {
@@ -27,6 +27,14 @@ pub(super) async fn rollback(
     Body(body): Body<RollbackBody>,
 ) -> Answer<impl IntoResponse> {
     Ok(accepted(api.lab.rollback(&name, body.release, body.with_data).await?))
+}
+
+pub(super) async fn upgrade(
+    State(api): State<Api>,
+    Named(name): Named,
+    Body(body): Body<UpgradeBody>,
+) -> Answer<impl IntoResponse> {
+    Ok(accepted(api.lab.upgrade(&name, body.to, body.trial).await?))
 }
 
 fn accepted(started: DeployStarted) -> impl IntoResponse {

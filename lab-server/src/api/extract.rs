@@ -114,6 +114,15 @@ impl DeployBody {
     }
 }
 
+/// The body of `POST …/upgrade`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpgradeBody {
+    pub(super) to: Option<semver::Version>,
+    #[serde(default)]
+    pub(super) trial: bool,
+}
+
 /// The body of `POST …/rollback`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
