@@ -201,7 +201,7 @@ impl Play {
         }
         let world = &self.world;
         let found = life(world, None, async |lab| look(world, lab).await).expect("nothing crashes here")?;
-        self.compare(&before, op, done.as_ref(), &found)?;
+        compare(&before, op, done, found.as_ref())?;
         self.model.app = found;
         Ok(())
     }
@@ -228,7 +228,8 @@ impl Play {
         self.world.source.inner.publish(&url(REPOSITORY), [commit]);
         match fails {
             Some(Fails::Build) => {
-                self.world.builder.builds.push(Next::Fail(BuildError::MissingProgram { program: "x".into() }))
+                let failed = BuildError::MissingProgram { program: "x".into() };
+                self.world.builder.builds.push(Next::Fail(failed));
             }
             Some(Fails::Rehearsal) => {
                 let failed = RehearsalError::Hooks { lines: Vec::new() };
@@ -266,7 +267,7 @@ impl Play {
                 let request = DeployRequest { repository: Some(url(REPOSITORY)), ..DeployRequest::new(app) };
                 followed(lab.deploy(request).await).await
             }
-            Op::Rollback { with_data } => followed(lab.rollback(&app, None, with_data).await).await,
+            Op::Rollback { with_data } => followed(lab.rollback(&app, None, with_data, None).await).await,
             Op::TakePoint => lab.take_point(&app).await.is_ok(),
             Op::Restore(n) => {
                 let points = lab.points(&app).await.unwrap_or_default();
@@ -282,71 +283,68 @@ impl Play {
             Op::Write(_) => true,
         }
     }
+}
 
-    /// Whether what was found is what the operation may leave: all of it, or, where it failed or was cut, nothing of it.
-    fn compare(&self, before: &Model, op: Op, done: Option<&bool>, found: &Option<App>) -> Result<(), TestCaseError> {
-        let context = || format!("{op:?} (done: {done:?}) made\n{before:#?}\ninto\n{found:#?}");
-        let (Some(was), Some(is)) = (&before.app, found) else {
-            let is_fine = match (&before.app, found) {
-                (None, None) => !(matches!(op, Op::Deploy { fails: None, .. }) && done == Some(&true)),
-                // a first deploy, whole or not at all
-                (None, Some(is)) => {
-                    matches!(op, Op::Deploy { .. })
-                        && is.rows.is_empty()
-                        && is.points.is_empty()
-                        && (done != Some(&true) || is.serves.is_some())
-                        && (done != Some(&false) || is.serves.is_none())
-                }
-                (Some(_), None) => op == Op::Remove && done != Some(&false),
-                (Some(_), Some(_)) => unreachable!(),
-            };
-            prop_assert!(is_fine, "{}", context());
-            return Ok(());
+/// Whether what was found is what the operation may leave: all of it, or, where it failed or was cut, nothing of it.
+fn compare(before: &Model, op: Op, done: Option<bool>, found: Option<&App>) -> Result<(), TestCaseError> {
+    let context = || format!("{op:?} (done: {done:?}) made\n{before:#?}\ninto\n{found:#?}");
+    let (Some(was), Some(is)) = (before.app.as_ref(), found) else {
+        let is_fine = match (before.app.as_ref(), found) {
+            (None, None) => !(matches!(op, Op::Deploy { fails: None, .. }) && done == Some(true)),
+            // a first deploy, whole or not at all
+            (None, Some(is)) => {
+                matches!(op, Op::Deploy { .. })
+                    && is.rows.is_empty()
+                    && is.points.is_empty()
+                    && (done != Some(true) || is.serves.is_some())
+                    && (done != Some(false) || is.serves.is_none())
+            }
+            (Some(_), None) => op == Op::Remove && done != Some(false),
+            (Some(_), Some(_)) => unreachable!(),
         };
-        prop_assert!(op != Op::Remove || done != Some(&true), "{}", context());
-        for (id, rows) in &was.points {
-            prop_assert_eq!(is.points.get(id), Some(rows), "a data point is lost: {}", context());
-        }
-        let new: Vec<&BTreeSet<u32>> =
-            is.points.iter().filter(|(id, _)| !was.points.contains_key(id)).map(|(_, rows)| rows).collect();
-        for rows in &new {
-            prop_assert_eq!(*rows, &was.rows, "a data point holds other data: {}", context());
-        }
-        let is_whole = match op {
-            Op::Deploy { .. } => {
-                is.rows == was.rows
-                    && (is.serves != was.serves || !new.is_empty() || done != Some(&true) || was.serves.is_some())
-                    && (done != Some(&true) || is.serves != was.serves)
-                    && (done != Some(&false) || is.serves == was.serves)
-                    && (is.is_stopped == was.is_stopped || (is.serves != was.serves && !is.is_stopped))
-            }
-            Op::Rollback { with_data } => {
-                let has_moved = is.serves != was.serves;
-                let data = if with_data && has_moved {
-                    // both of one time, and what was replaced is kept
-                    was.points.values().any(|rows| rows == &is.rows)
-                        && (is.rows == was.rows || new.contains(&&was.rows))
-                } else {
-                    is.rows == was.rows
-                };
-                data && (done != Some(&true) || has_moved) && (done != Some(&false) || !has_moved)
-            }
-            Op::Restore(_) => {
-                let restored = was.points.values().any(|rows| rows == &is.rows) && new.contains(&&was.rows);
-                is.serves == was.serves && (restored || (is.rows == was.rows && done != Some(&true)))
-            }
-            Op::TakePoint => {
-                (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(&true) || new.len() == 1)
-            }
-            Op::Stop => (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(&true) || is.is_stopped),
-            Op::Start | Op::Restart => {
-                (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(&true) || !is.is_stopped)
-            }
-            Op::Remove | Op::Write(_) => *is == *was,
-        };
-        prop_assert!(is_whole, "{}", context());
-        Ok(())
+        prop_assert!(is_fine, "{}", context());
+        return Ok(());
+    };
+    prop_assert!(op != Op::Remove || done != Some(true), "{}", context());
+    for (id, rows) in &was.points {
+        prop_assert_eq!(is.points.get(id), Some(rows), "a data point is lost: {}", context());
     }
+    let new: Vec<&BTreeSet<u32>> =
+        is.points.iter().filter(|(id, _)| !was.points.contains_key(id)).map(|(_, rows)| rows).collect();
+    for rows in &new {
+        prop_assert_eq!(*rows, &was.rows, "a data point holds other data: {}", context());
+    }
+    let is_whole = match op {
+        Op::Deploy { .. } => {
+            is.rows == was.rows
+                && (is.serves != was.serves || !new.is_empty() || done != Some(true) || was.serves.is_some())
+                && (done != Some(true) || is.serves != was.serves)
+                && (done != Some(false) || is.serves == was.serves)
+                && (is.is_stopped == was.is_stopped || (is.serves != was.serves && !is.is_stopped))
+        }
+        Op::Rollback { with_data } => {
+            let has_moved = is.serves != was.serves;
+            let data = if with_data && has_moved {
+                // both of one time, and what was replaced is kept
+                was.points.values().any(|rows| rows == &is.rows) && (is.rows == was.rows || new.contains(&&was.rows))
+            } else {
+                is.rows == was.rows
+            };
+            data && (done != Some(true) || has_moved) && (done != Some(false) || !has_moved)
+        }
+        Op::Restore(_) => {
+            let restored = was.points.values().any(|rows| rows == &is.rows) && new.contains(&&was.rows);
+            is.serves == was.serves && (restored || (is.rows == was.rows && done != Some(true)))
+        }
+        Op::TakePoint => (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(true) || new.len() == 1),
+        Op::Stop => (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(true) || is.is_stopped),
+        Op::Start | Op::Restart => {
+            (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(true) || !is.is_stopped)
+        }
+        Op::Remove | Op::Write(_) => is == was,
+    };
+    prop_assert!(is_whole, "{}", context());
+    Ok(())
 }
 
 /// What is there, and what must hold of it whatever was done.
@@ -366,8 +364,12 @@ async fn look(world: &World, lab: &Lab) -> Result<Option<App>, TestCaseError> {
     prop_assert_eq!(releases.len(), on_disk, "releases on disk that are none");
     let is_stopped = view.app.desired == Desired::Stopped;
     let Some(serves) = view.app.release else {
-        world.assert_nothing_left(lab, "app").await;
-        return Ok(Some(App::default()));
+        if is_stopped {
+            prop_assert_eq!((world.runs("app").await, world.leftovers("app")), (false, Vec::new()));
+        } else {
+            world.assert_nothing_left(lab, "app").await;
+        }
+        return Ok(Some(App { is_stopped, ..App::default() }));
     };
     prop_assert!(releases.iter().any(|release| release.serves && release.release.id == serves));
     if is_stopped {
@@ -446,7 +448,7 @@ fn a_crash_before_any_change_of_an_operation_is_survived() {
                 Ok(_) => points = changes + 1,
             }
         }
-        println!("{op:?}: {points} moments");
+        eprintln!("{op:?}: {points} moments");
         assert!(points > 3, "{op:?}: {points}");
     }
 }
@@ -463,6 +465,6 @@ fn soak_crashes() {
             Err(error) => panic!("{error}\nafter {steps:?}"),
             Ok(more) => (operations, crashes) = (operations + steps.len(), crashes + more),
         }
-        println!("{operations} operations, {crashes} crashes");
+        eprintln!("{operations} operations, {crashes} crashes");
     }
 }
