@@ -8,12 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "testing")]
+pub mod crashes;
+
 /// The longest time in which a child of a killed process may still hold what was that process's.
 const HANDED_ON: Duration = Duration::from_secs(1);
 
 /// Replaces the file at `path` by `content`: after a crash it holds the old content or the new, never a part. `mode` is
 /// the file's, such as `0o600`.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    change(path)?;
     let folder = parent(path)?;
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
@@ -26,6 +30,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 /// Makes `link` point to `target`, atomically where it existed.
 pub fn replace_symlink(link: &Path, target: &Path) -> io::Result<()> {
+    change(link)?;
     let folder = parent(link)?;
     let temporary = tempfile::Builder::new().prefix(".tmp-").make_in(folder, |path| symlink(target, path))?;
     temporary.into_temp_path().persist(link).map_err(|e| e.error)?;
@@ -34,6 +39,7 @@ pub fn replace_symlink(link: &Path, target: &Path) -> io::Result<()> {
 
 /// Renames, durably. Both must be on one file system.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    change(to)?;
     fs::rename(from, to)?;
     sync_dir(parent(to)?)?;
     sync_dir(parent(from)?)
@@ -41,11 +47,13 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes a folder, and those above it, for this user only. One that is there is fine.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
+    change(path)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Deletes a file or a whole folder; what is not there is fine.
 pub fn remove(path: &Path) -> io::Result<()> {
+    change(path)?;
     let removed = match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -55,6 +63,26 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Exchanges two files or folders, durably: at any moment both are there.
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    change(one)?;
+    rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, rustix::fs::RenameFlags::EXCHANGE)?;
+    sync_dir(parent(one)?)?;
+    sync_dir(parent(other)?)
+}
+
+/// What tests can make fail: a crash just before a change.
+#[cfg(feature = "testing")]
+fn change(path: &Path) -> io::Result<()> {
+    crashes::change(path)
+}
+
+#[cfg(not(feature = "testing"))]
+#[expect(clippy::unnecessary_wraps, reason = "a test's crash is an error")]
+fn change(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether two files or folders differ in what they hold; what is missing in both places does not. Links are compared by

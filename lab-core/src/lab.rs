@@ -137,7 +137,7 @@ impl Lab {
 
     /// Begins to let an earlier release serve again: the given one, or the one before the one that serves. Nothing is built.
     /// It is a deployment like any other. The app's data stays as it is, or `with_data` goes back as well, to the newest
-    /// data point of that release; what it replaces becomes a data point itself.
+    /// data point of that release; what it replaces becomes a data point itself. `by` is who asks for it, for the record.
     ///
     /// # Errors
     /// [`Error::NoSuchRelease`], [`Error::ReleaseServes`], [`Error::NothingBefore`], [`Error::NoPointOfRelease`],
@@ -147,9 +147,10 @@ impl Lab {
         app: &AppName,
         release: Option<ReleaseId>,
         with_data: bool,
+        by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let (lab, name) = (self.clone(), app.clone());
-        self.to_its_end(async move { lab.begin_rollback(name, release, with_data).await }).await
+        self.to_its_end(async move { lab.begin_rollback(name, release, with_data, by).await }).await
     }
 
     /// Begins to give the release that serves another PocketBase: `to`, or the lab's default version. It is a deployment like
@@ -164,9 +165,10 @@ impl Lab {
         app: &AppName,
         to: Option<semver::Version>,
         is_trial: bool,
+        by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let (lab, name) = (self.clone(), app.clone());
-        self.to_its_end(async move { lab.begin_upgrade(name, to, is_trial).await }).await
+        self.to_its_end(async move { lab.begin_upgrade(name, to, is_trial, by).await }).await
     }
 
     /// The releases that are kept, newest first: those that served, and the one that does.

@@ -16,7 +16,7 @@ use crate::{
     Error,
     app::{AppName, Port},
     builder::BuildPlan,
-    deploy::store,
+    deploy::{DeployAction, store},
     durable,
     ids::{DeploymentId, ReleaseId},
     layout::AppDirs,
@@ -93,6 +93,12 @@ pub struct Release {
     /// The deployment that made it; none for one of an earlier version of Lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
+    /// What that deployment did: `deploy` or `upgrade`.
+    #[serde(default)]
+    pub action: DeployAction,
+    /// Who asked for it, in the words of the program around the lab: `the API's key`, `a webhook` …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The bytes of its files, those included that it shares with other releases; none as above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,

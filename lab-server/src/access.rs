@@ -59,6 +59,20 @@ impl Access {
     }
 }
 
+/// Who came in, for the records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller(pub(crate) &'static str);
+
+impl Access {
+    fn caller(&self) -> Caller {
+        Caller(match (self.door, &self.key) {
+            (Door::Socket, _) => "the server's socket",
+            (_, Some(_)) => "the API's key",
+            (_, None) => "a program on this machine",
+        })
+    }
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -101,11 +115,14 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The middleware.
-pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     // the query may hold what is nobody's business
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match access.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            request.extensions_mut().insert(access.caller());
+            next.run(request).await
+        }
         Err(problem) => problem.into_response(),
     };
     tracing::debug!(door = ?access.door, %method, path, status = response.status().as_u16(), "a request");

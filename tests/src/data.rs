@@ -139,13 +139,13 @@ fn a_rollback_with_data_takes_both_back_and_can_be_taken_back() {
     let world = World::new();
     world.life(async |lab| {
         let [second, first] = two_releases(&world, lab).await;
-        let started = lab.rollback(&name("app"), None, true).await.unwrap();
+        let started = lab.rollback(&name("app"), None, true, None).await.unwrap();
         let ended = finished(lab, "app", started.deployment).await;
         assert_eq!((ended.state, ended.release), (DeployState::Succeeded, first));
         assert_eq!(rows(&world), 10);
         world.assert_serves(lab, "app").await;
         // forward again, with the data that it replaced
-        let started = lab.rollback(&name("app"), Some(second), true).await.unwrap();
+        let started = lab.rollback(&name("app"), Some(second), true, None).await.unwrap();
         finished(lab, "app", started.deployment).await;
         assert_eq!(rows(&world), 1010);
         world.assert_serves(lab, "app").await;
@@ -158,7 +158,7 @@ fn a_rollback_with_data_needs_a_data_point_of_that_release() {
     world.life(async |lab| {
         deploy(lab, "app").await;
         deploy(lab, "app").await;
-        let refused = lab.rollback(&name("app"), None, true).await;
+        let refused = lab.rollback(&name("app"), None, true, None).await;
         assert!(matches!(refused, Err(Error::NoPointOfRelease { .. })));
     });
 }
@@ -170,7 +170,7 @@ fn a_rollback_with_data_that_fails_takes_nothing_away() {
         let [second, _] = two_releases(&world, lab).await;
         let data = world.data().app(&name("app")).data();
         *world.probe.sick_if.lock().unwrap() = Some(data.join(".lab-restored"));
-        let started = lab.rollback(&name("app"), None, true).await.unwrap();
+        let started = lab.rollback(&name("app"), None, true, None).await.unwrap();
         let ended = finished(lab, "app", started.deployment).await;
         assert_eq!(ended.state, DeployState::Failed);
         assert_eq!((lab.get(&name("app")).await.unwrap().app.release, rows(&world)), (Some(second), 1010));
@@ -189,7 +189,7 @@ fn a_lab_killed_in_any_step_of_a_rollback_with_data_has_release_and_data_of_one_
                 DeployStep::Health => *world.probe.is_sick.lock().unwrap() = true,
                 _ => {}
             }
-            let started = lab.rollback(&name("app"), None, true).await.unwrap();
+            let started = lab.rollback(&name("app"), None, true, None).await.unwrap();
             reached(lab, "app", started.deployment, step).await;
             releases
         });

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use futures_util::StreamExt;
 use lab_core::{
-    Error, LabEvent,
+    DeployRequest, Error, LabEvent,
     deploy::{DeployEventKind, DeployState, DeployStep},
     router::{Target, Unavailable},
     testing::source::FakeCommit,
@@ -242,6 +242,33 @@ fn old_releases_and_records_are_deleted_but_never_the_one_that_serves() {
         let dirs = world.data().app(&name("app"));
         assert_eq!(std::fs::read_dir(dirs.releases()).unwrap().count(), 10);
         world.assert_serves(lab, "app").await;
+    });
+}
+
+#[test]
+fn releases_that_take_too_much_of_the_disk_go_but_one_to_go_back_to_stays() {
+    let world = World::new();
+    let mut settings = world.settings();
+    settings.kept_release_bytes = 1;
+    world.life_with(settings, async |lab| {
+        for _ in 0..4 {
+            deploy(lab, "app").await;
+        }
+        let releases = lab.releases(&name("app")).await.unwrap();
+        assert_eq!(releases.iter().map(|view| view.serves).collect::<Vec<_>>(), [true, false]);
+        world.assert_serves(lab, "app").await;
+    });
+}
+
+#[test]
+fn a_release_tells_who_asked_for_it() {
+    let world = World::new();
+    world.life(async |lab| {
+        let by = Some("a test".to_owned());
+        let started = lab.deploy(DeployRequest { by: by.clone(), ..request("app") }).await.unwrap();
+        let deployment = finished(lab, "app", started.deployment).await;
+        let release = lab.releases(&name("app")).await.unwrap().remove(0).release;
+        assert_eq!((&deployment.by, &release.by, release.deployment), (&by, &by, Some(deployment.id)));
     });
 }
 

@@ -13,6 +13,7 @@ mod bench_results;
 mod bench_wrk;
 mod builds;
 mod cli;
+mod crashes;
 mod data;
 mod deploy;
 mod exchange;

@@ -22,7 +22,7 @@ async fn releases(lab: &Lab, app: &str) -> Vec<ReleaseId> {
 }
 
 async fn roll_back(lab: &Lab, app: &str, release: Option<ReleaseId>) -> Deployment {
-    let started = lab.rollback(&name(app), release, false).await.unwrap();
+    let started = lab.rollback(&name(app), release, false, None).await.unwrap();
     finished(lab, app, started.deployment).await
 }
 
@@ -52,9 +52,9 @@ fn a_rollback_serves_the_release_before_without_building_it_and_keeps_the_data()
         world.assert_serves(lab, "app").await;
         // once more is one more back, and forward goes by name
         assert_eq!(roll_back(lab, "app", None).await.release, first);
-        assert!(matches!(lab.rollback(&name("app"), None, false).await, Err(Error::NothingBefore(_))));
-        assert!(matches!(lab.rollback(&name("app"), Some(first), false).await, Err(Error::ReleaseServes { .. })));
-        let unknown = lab.rollback(&name("app"), Some(ReleaseId::new()), false).await;
+        assert!(matches!(lab.rollback(&name("app"), None, false, None).await, Err(Error::NothingBefore(_))));
+        assert!(matches!(lab.rollback(&name("app"), Some(first), false, None).await, Err(Error::ReleaseServes { .. })));
+        let unknown = lab.rollback(&name("app"), Some(ReleaseId::new()), false, None).await;
         assert!(matches!(unknown, Err(Error::NoSuchRelease { .. })));
         assert_eq!(roll_back(lab, "app", Some(third)).await.state, DeployState::Succeeded);
         assert_eq!(releases(lab, "app").await, [third, second, first]);
@@ -66,11 +66,11 @@ fn a_rollback_serves_the_release_before_without_building_it_and_keeps_the_data()
 fn an_app_that_never_ran_cannot_be_rolled_back() {
     let world = World::new();
     world.life(async |lab| {
-        assert!(matches!(lab.rollback(&name("app"), None, false).await, Err(Error::NoSuchApp(_))));
+        assert!(matches!(lab.rollback(&name("app"), None, false, None).await, Err(Error::NoSuchApp(_))));
         *world.probe.is_sick.lock().unwrap() = true;
         let failed = lab.deploy(request("app")).await.unwrap();
         finished(lab, "app", failed.deployment).await;
-        assert!(matches!(lab.rollback(&name("app"), None, false).await, Err(Error::NothingToRun(_))));
+        assert!(matches!(lab.rollback(&name("app"), None, false, None).await, Err(Error::NothingToRun(_))));
         assert!(lab.releases(&name("app")).await.unwrap().is_empty());
     });
 }
@@ -105,7 +105,7 @@ fn a_lab_killed_in_any_step_of_a_rollback_keeps_both_releases_and_one_serves() {
                 DeployStep::Health => *world.probe.is_sick.lock().unwrap() = true,
                 _ => {}
             }
-            let started = lab.rollback(&name("app"), None, false).await.unwrap();
+            let started = lab.rollback(&name("app"), None, false, None).await.unwrap();
             reached(lab, "app", started.deployment, step).await;
             before
         });

@@ -27,7 +27,7 @@ fn pinned(version: &str) -> String {
 }
 
 async fn upgrade(real: &Real, to: &str, is_trial: bool) -> Deployment {
-    let started = real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), is_trial).await.unwrap();
+    let started = real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), is_trial, None).await.unwrap();
     finished(&real.lab, "app", started.deployment).await
 }
 
@@ -71,7 +71,7 @@ async fn an_upgrade_is_rehearsed_saved_and_stays() {
     assert_eq!(runs(&real).await, "0.40.6");
 
     for (to, reason) in [("0.40.6", "already"), ("0.28.4", "newer than")] {
-        match real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), false).await {
+        match real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), false, None).await {
             Err(error @ Error::NotUpgradable { .. }) => assert!(error.to_string().contains(reason), "{error}"),
             other => panic!("{other:?}"),
         }

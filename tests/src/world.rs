@@ -152,7 +152,7 @@ impl World {
         let view = lab.get(&name(app)).await.unwrap();
         assert_eq!(view.app.status.to_string(), "failed");
         assert_eq!((view.app.port, view.app.release), (None, None));
-        assert!(lab.backends().ports.list().await.unwrap().is_empty());
+        assert!(!lab.backends().ports.list().await.unwrap().contains_key(&name(app)));
         assert!(!self.runs(app).await);
         assert_eq!(self.target(app), Some(Target::Unavailable(Unavailable::Failed)));
         assert_eq!(self.leftovers(app), Vec::<PathBuf>::new());

@@ -39,7 +39,7 @@ pub(crate) async fn releases(client: &Client, app: &AppName, output: &Output) ->
     let all: Vec<ReleaseView> = client.get(&format!("/api/apps/{app}/releases")).await?;
     output.data(&all, || {
         table(
-            ["RELEASE", "", "BUILT", "POCKETBASE", "SIZE", "COMMIT"],
+            ["RELEASE", "", "BUILT", "POCKETBASE", "SIZE", "BY", "COMMIT"],
             all.iter().map(|ReleaseView { serves, release }| {
                 [
                     release.id.to_string(),
@@ -47,7 +47,11 @@ pub(crate) async fn releases(client: &Client, app: &AppName, output: &Output) ->
                     format!("{:.0}", release.created_at),
                     release.run.pocketbase.clone().unwrap_or_default(),
                     release.bytes.map(|bytes| format!("{} MB", bytes.div_ceil(1_000_000))).unwrap_or_default(),
-                    format!("{:.10} {:.40}", release.commit.hash, release.commit.message),
+                    [release.action.to_string(), release.by.clone().unwrap_or_default()].join(", "),
+                    format!(
+                        "{:.10} {:.40} ({:.20})",
+                        release.commit.hash, release.commit.message, release.commit.author
+                    ),
                 ]
             }),
         )

@@ -10,7 +10,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rustix::fs::{CWD, RenameFlags};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -246,12 +245,7 @@ impl Restore {
 
 fn exchange(dirs: &AppDirs, making: &Path) -> Result<(), Error> {
     let (data, other) = (dirs.data(), making.join(DATA));
-    rustix::fs::renameat_with(CWD, &other, CWD, &data, RenameFlags::EXCHANGE)
-        .map_err(|e| Error::storage("exchange", &data)(e.into()))?;
-    for folder in [making, dirs.root()] {
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::storage("sync", folder))?;
-    }
-    Ok(())
+    durable::exchange(&other, &data).map_err(Error::storage("exchange", &data))
 }
 
 /// Whether the data is what a restore put there that makes the data point `id` of what it replaced.

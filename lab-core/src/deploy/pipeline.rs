@@ -10,7 +10,9 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store, upgrade::Upgrade};
+use super::{
+    DeployAction, DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store, upgrade::Upgrade,
+};
 use crate::{
     App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
@@ -251,6 +253,8 @@ impl Run {
             run: built.run,
             inputs: (built.warnings.is_empty() && !seeds).then_some(inputs),
             deployment: Some(self.id),
+            action: DeployAction::Deploy,
+            by: self.journal.record().by,
             bytes: None,
         };
         let dirs = self.dirs.clone();
@@ -471,8 +475,9 @@ impl Run {
         }
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
         self.lab.prune_points(&self.app).await;
-        let (dirs, serving, keep) = (self.dirs.clone(), release, self.lab.settings().kept_releases);
-        let pruned = blocking(move || reconcile::prune_releases(&dirs, serving, keep)).await;
+        let (dirs, settings) = (self.dirs.clone(), self.lab.settings());
+        let (keep, max_bytes) = (settings.kept_releases, settings.kept_release_bytes);
+        let pruned = blocking(move || reconcile::prune_releases(&dirs, release, keep, max_bytes)).await;
         if let Err(error) = pruned {
             // the deployment stands; the next one tries again
             self.journal

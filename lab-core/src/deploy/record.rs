@@ -106,6 +106,9 @@ pub struct Deployment {
     /// What it does.
     #[serde(default)]
     pub action: DeployAction,
+    /// Who asked for it, in the words of the program around the lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// From where.
     pub repository: GitUrl,
     /// What was asked for; none: the remote's HEAD.

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use semver::Version;
 
-use super::pipeline::Run;
+use super::{DeployAction, pipeline::Run};
 use crate::{
     Error,
     blocking::blocking,
@@ -65,6 +65,8 @@ impl Run {
             run,
             inputs: None,
             deployment: Some(self.id),
+            action: DeployAction::Upgrade,
+            by: self.journal.record().by,
             bytes: None,
             ..upgrade.from.clone()
         };

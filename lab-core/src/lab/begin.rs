@@ -34,7 +34,8 @@ impl Lab {
             }
             let app = self.with_port(&name).await?;
             let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
-            let record = new_deployment(id, release, &name, &repository, branch.clone());
+            let mut record = new_deployment(id, release, &name, &repository, branch.clone());
+            record.by = request.by;
             self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;
             self.apply_routes().await?;
             let journal = Arc::new(Journal::create(self.dirs(&name), record).await?);
@@ -79,6 +80,7 @@ impl Lab {
         name: AppName,
         wanted: Option<ReleaseId>,
         with_data: bool,
+        by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let id = DeploymentId::new();
         let activity = self.begin(&name, Doing::Deploying(id))?;
@@ -89,7 +91,7 @@ impl Lab {
         let (dirs, release, branch) = (self.dirs(&name), built.id, app.branch);
         let point = if with_data { Some(self.point_of_release(&name, release).await?) } else { None };
         let mut record = new_deployment(id, release, &name, &repository, branch.clone());
-        record.action = DeployAction::Rollback;
+        (record.action, record.by) = (DeployAction::Rollback, by);
         record.commit = Some(built.commit.clone());
         let journal = Arc::new(Journal::create(dirs.clone(), record).await?);
         self.journals().insert(id, journal.clone());
@@ -123,6 +125,7 @@ impl Lab {
         name: AppName,
         to: Option<Version>,
         is_trial: bool,
+        by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let (id, release) = (DeploymentId::new(), ReleaseId::new());
         let activity = self.begin(&name, Doing::Deploying(id))?;
@@ -133,7 +136,7 @@ impl Lab {
         let to = to.unwrap_or_else(|| self.settings().pocketbase.clone());
         upgradable(&from, &to).map_err(|reason| Error::NotUpgradable { app: name.clone(), reason })?;
         let mut record = new_deployment(id, release, &name, &repository, app.branch.clone());
-        record.action = if is_trial { DeployAction::Trial } else { DeployAction::Upgrade };
+        (record.action, record.by) = (if is_trial { DeployAction::Trial } else { DeployAction::Upgrade }, by);
         record.commit = Some(from.commit.clone());
         let journal = Arc::new(Journal::create(dirs.clone(), record).await?);
         self.journals().insert(id, journal.clone());
@@ -299,6 +302,7 @@ fn new_deployment(
         id,
         app: app.clone(),
         action: DeployAction::Deploy,
+        by: None,
         repository: repository.clone(),
         branch,
         state: DeployState::Running,

@@ -76,6 +76,9 @@ pub struct LabSettings {
     pub rehearsal: RehearsalSettings,
     /// How many releases of an app are kept, the serving one included; at least 1.
     pub kept_releases: usize,
+    /// How many bytes an app's releases may have together, those counted that they share; the serving one and one to go
+    /// back to stay.
+    pub kept_release_bytes: u64,
     /// How many deployment records of an app are kept; at least 1.
     pub kept_deployments: usize,
     /// How many data points of an app are kept; at least 1.
@@ -108,6 +111,7 @@ impl LabSettings {
             pocketbase: crate::pocketbase::default_version(),
             rehearsal: RehearsalSettings::default(),
             kept_releases: 10,
+            kept_release_bytes: 4 << 30,
             kept_deployments: 50,
             kept_points: 10,
             points_for: Duration::from_hours(30 * 24),
@@ -153,6 +157,8 @@ pub struct DeployRequest {
     pub root: Option<RepoPath>,
     /// When this app's releases are rehearsed; none: as before, at first as the lab's settings say.
     pub rehearsal: Option<RehearsalPolicy>,
+    /// Who asks for it, for the record.
+    pub by: Option<String>,
     /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
     pub seed_data: bool,
 }
@@ -160,7 +166,16 @@ pub struct DeployRequest {
 impl DeployRequest {
     /// Deploys what the app follows already; a new app needs a repository.
     pub fn new(name: AppName) -> Self {
-        Self { name, repository: None, branch: None, token: None, root: None, rehearsal: None, seed_data: false }
+        Self {
+            name,
+            repository: None,
+            branch: None,
+            token: None,
+            root: None,
+            rehearsal: None,
+            by: None,
+            seed_data: false,
+        }
     }
 }
 

@@ -38,6 +38,11 @@ impl FakeRehearser {
         self.state().next.extend(results);
     }
 
+    /// Forgets what was not played yet.
+    pub fn clear(&self) {
+        self.state().next.clear();
+    }
+
     /// From now on rehearsals wait until they are cancelled, or no longer.
     pub fn hang(&self, hangs: bool) {
         self.state().hangs = hangs;

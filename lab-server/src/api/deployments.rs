@@ -14,27 +14,35 @@ use lab_core::{
 
 use super::{
     Answer, Api,
-    extract::{Asked, Body, Chosen, DeployBody, EventQuery, LastEvent, Named, RollbackBody, UpgradeBody},
+    extract::{Asked, Body, By, Chosen, DeployBody, EventQuery, LastEvent, Named, RollbackBody, UpgradeBody},
 };
 
-pub(super) async fn deploy(State(api): State<Api>, Body(body): Body<DeployBody>) -> Answer<impl IntoResponse> {
-    Ok(accepted(api.lab.deploy(body.into_request(&api.lab)?).await?))
+pub(super) async fn deploy(
+    State(api): State<Api>,
+    By(by): By,
+    Body(body): Body<DeployBody>,
+) -> Answer<impl IntoResponse> {
+    let mut request = body.into_request(&api.lab)?;
+    request.by = by;
+    Ok(accepted(api.lab.deploy(request).await?))
 }
 
 pub(super) async fn rollback(
     State(api): State<Api>,
     Named(name): Named,
+    By(by): By,
     Body(body): Body<RollbackBody>,
 ) -> Answer<impl IntoResponse> {
-    Ok(accepted(api.lab.rollback(&name, body.release, body.with_data).await?))
+    Ok(accepted(api.lab.rollback(&name, body.release, body.with_data, by).await?))
 }
 
 pub(super) async fn upgrade(
     State(api): State<Api>,
     Named(name): Named,
+    By(by): By,
     Body(body): Body<UpgradeBody>,
 ) -> Answer<impl IntoResponse> {
-    Ok(accepted(api.lab.upgrade(&name, body.to, body.trial).await?))
+    Ok(accepted(api.lab.upgrade(&name, body.to, body.trial, by).await?))
 }
 
 fn accepted(started: DeployStarted) -> impl IntoResponse {

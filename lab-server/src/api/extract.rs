@@ -15,12 +15,23 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::Answer;
-use crate::problem::Problem;
+use crate::{access::Caller, problem::Problem};
 
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// The most lines of a log that are sent at once.
 const MAX_LINES: usize = 10_000;
+
+/// Who asks, as far as the server knows.
+pub(super) struct By(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
+        Ok(Self(parts.extensions.get::<Caller>().map(|Caller(who)| (*who).to_owned())))
+    }
+}
 
 /// An app's name from the path.
 pub(super) struct Named(pub(super) AppName);
@@ -109,6 +120,7 @@ impl DeployBody {
             token: self.token.map(Secret::new),
             root: self.root,
             rehearsal: self.rehearsal,
+            by: None,
             seed_data: self.seed_data,
         })
     }
