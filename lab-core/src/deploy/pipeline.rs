@@ -26,7 +26,7 @@ use crate::{
     layout::AppDirs,
     lifecycle::{Desired, Event, Status, transition},
     reconcile,
-    rehearsal::{Rehearsal, RehearsalPolicy},
+    rehearsal::{Rehearsal, RehearsalError, RehearsalPolicy},
     release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) built: Option<Release>,
     /// Whether a new app's data is what the repository holds.
     pub(crate) seed: bool,
+    /// Whether its migrations may take data away.
+    pub(crate) accept_loss: bool,
     /// Another PocketBase for the release that serves.
     pub(crate) upgrade: Option<Upgrade>,
     /// The data to go back to with it.
@@ -373,8 +375,13 @@ impl Run {
         if let Rehearsal::Skipped { why } = &rehearsal {
             self.warn(&[format!("it was not rehearsed: {why}")]).await?;
         }
+        let losses = rehearsal.losses();
         self.journal.update(|record| record.rehearsal = Some(rehearsal)).await?;
-        Ok(release)
+        if losses.is_empty() || self.accept_loss {
+            Ok(release)
+        } else {
+            Err(RehearsalError::Loss { changes: losses }.into())
+        }
     }
 
     /// Saves the data from a release that differs in what gets at it.
