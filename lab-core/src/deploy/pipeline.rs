@@ -97,10 +97,11 @@ impl Run {
             self.lab.warn(&self.app, format!("old deployments were not deleted: {}", error.report()));
         }
         let Self { lab, app, id, journal, activity, .. } = self;
-        lab.forget_journal(id);
         // the app is free before anybody hears of the end: who hears of it may begin the next thing
         drop(activity);
         journal.emit(DeployEventKind::Finished { state, problem });
+        // who asks for its events from here on reads them on disk, where the last one is now
+        lab.forget_journal(id);
         lab.tell(LabEvent::DeployFinished { app: app.clone(), deployment: id, state });
         // what its process did meanwhile was left to the deployment
         lab.observe(&app).await;
