@@ -257,6 +257,7 @@ pub(crate) enum Data {
 
 /// What to deploy.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of a command line")]
 pub(crate) struct Deploy {
     /// The repository's address; `.` or none: the origin of the checkout you stand in; none with the --name of a known app:
     /// that app's own
@@ -274,6 +275,9 @@ pub(crate) struct Deploy {
     /// always, never; kept for later
     #[arg(long, value_name = "WHEN")]
     pub(crate) rehearse: Option<RehearsalPolicy>,
+    /// Goes on where a rehearsal shows that migrations take collections, fields or rows away
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
     /// Begins a new app with the pb_data that the repository holds; data that is there stays
     #[arg(long)]
     pub(crate) seed_data: bool,

@@ -73,7 +73,7 @@ async fn a_stream_that_breaks_is_taken_up_where_it_broke() {
     let place = format!("/api/apps/app/deployments/{ID}");
     let body = json!({
         "subdomain": "app", "repository": "https://git.example/me/app.git", "branch": "main", "token": null,
-        "root": "apps/one", "rehearsal": "always", "seed_data": false,
+        "root": "apps/one", "rehearsal": "always", "seed_data": false, "accept_loss": true,
     });
     let accepted = Mock::given(method("POST")).and(path("/api/deploy")).and(body_json(&body));
     accepted.respond_with(ResponseTemplate::new(202).set_body_json(view("running"))).expect(1).mount(&server).await;
@@ -85,8 +85,17 @@ async fn a_stream_that_breaks_is_taken_up_where_it_broke() {
     }
     answers(&server, "GET", &place, ResponseTemplate::new(200).set_body_json(deployment("running"))).await;
     answers(&server, "GET", "/api/apps/app", ResponseTemplate::new(200).set_body_json(view("succeeded"))).await;
-    let words =
-        ["deploy", "https://git.example/me/app.git", "--branch", "main", "--root", "apps/one/", "--rehearse", "always"];
+    let words = [
+        "deploy",
+        "https://git.example/me/app.git",
+        "--branch",
+        "main",
+        "--root",
+        "apps/one/",
+        "--rehearse",
+        "always",
+        "--accept-loss",
+    ];
     let called = lab(&server, &words).await;
     assert_eq!((called.code, called.out.as_str()), (0, "app is live at http://app.lab.localhost:8080/\n"));
     assert_eq!(called.err, "  one[2J\n  two\n");

@@ -325,7 +325,8 @@ impl Error {
                 RehearsalError::Ended { .. }
                 | RehearsalError::Unhealthy { .. }
                 | RehearsalError::Collection { .. }
-                | RehearsalError::Hooks { .. } => (K::App, "rehearsal_failed"),
+                | RehearsalError::Hooks { .. }
+                | RehearsalError::Loss { .. } => (K::App, "rehearsal_failed"),
             },
             Self::Supervisor(SupervisorError::Unknown(_)) => (K::Conflict, "app_not_running"),
             Self::Supervisor(SupervisorError::Start { .. }) => (K::App, "start_failed"),

@@ -146,6 +146,14 @@ pub enum Rehearsal {
 }
 
 impl Rehearsal {
+    /// What the migrations take away: collections, fields and rows.
+    pub fn losses(&self) -> Vec<CollectionChange> {
+        match self {
+            Self::Passed(report) => report.changes.iter().filter(|change| change.is_loss()).cloned().collect(),
+            Self::Skipped { .. } => Vec::new(),
+        }
+    }
+
     /// What it came to, for a person.
     pub fn lines(&self) -> Vec<String> {
         match self {
@@ -249,6 +257,15 @@ pub enum RehearsalError {
     Hooks {
         /// What it printed of that.
         lines: Vec<String>,
+    },
+    /// Its migrations would take data away, and nobody said that they may.
+    #[error(
+        "its migrations would take data away: {}; if that is meant, deploy it with `--accept-loss`",
+        .changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Loss {
+        /// What.
+        changes: Vec<CollectionChange>,
     },
     /// It was cancelled.
     #[error("the rehearsal was cancelled")]

@@ -110,6 +110,11 @@ async fn a_migration_is_rehearsed_and_what_it_changes_is_told() {
     }, () => {});
     "#;
     let deployment = serving.deploy(&[("pb_migrations/1700000001_change.js", change)]).await;
+    serving.never_noticed(&deployment, "field `mood` removed").await;
+    assert!(deployment.rehearsal.is_some());
+    let request = lab_core::DeployRequest { accept_loss: true, ..lab_core::DeployRequest::new(app()) };
+    let started = serving.real.lab.deploy(request).await.unwrap();
+    let deployment = crate::world::finished(&serving.real.lab, "app", started.deployment).await;
     assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
     let report = report(&deployment);
     let changes: Vec<String> = report.changes.iter().map(ToString::to_string).collect();

@@ -18,7 +18,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Result<(), CliError> {
     let token = if what.token_stdin { Some(secret_from_stdin("Token", output)?) } else { None };
-    let (detach, root, rehearsal, seed_data) = (what.detach, what.root.clone(), what.rehearse, what.seed_data);
+    let (detach, root, rehearsal) = (what.detach, what.root.clone(), what.rehearse);
+    let (seed_data, accept_loss) = (what.seed_data, what.accept_loss);
     let Chosen { name, repository, branch } = choose(client, what, output).await?;
     let body = json!({
         "subdomain": name,
@@ -28,6 +29,7 @@ pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Re
         "root": root,
         "rehearsal": rehearsal,
         "seed_data": seed_data,
+        "accept_loss": accept_loss,
     });
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;
     to_its_end(client, &name, view, detach, output).await

@@ -26,7 +26,7 @@ use crate::{
     layout::AppDirs,
     lifecycle::{Desired, Event, Status, transition},
     reconcile,
-    rehearsal::{Rehearsal, RehearsalPolicy},
+    rehearsal::{Rehearsal, RehearsalError, RehearsalPolicy},
     release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
@@ -43,6 +43,8 @@ pub(crate) struct Run {
     pub(crate) built: Option<Release>,
     /// Whether a new app's data is what the repository holds.
     pub(crate) seed: bool,
+    /// Whether its migrations may take data away.
+    pub(crate) accept_loss: bool,
     /// Another PocketBase for the release that serves.
     pub(crate) upgrade: Option<Upgrade>,
     /// The data to go back to with it.
@@ -95,10 +97,11 @@ impl Run {
             self.lab.warn(&self.app, format!("old deployments were not deleted: {}", error.report()));
         }
         let Self { lab, app, id, journal, activity, .. } = self;
-        lab.forget_journal(id);
         // the app is free before anybody hears of the end: who hears of it may begin the next thing
         drop(activity);
         journal.emit(DeployEventKind::Finished { state, problem });
+        // who asks for its events from here on reads them on disk, where the last one is now
+        lab.forget_journal(id);
         lab.tell(LabEvent::DeployFinished { app: app.clone(), deployment: id, state });
         // what its process did meanwhile was left to the deployment
         lab.observe(&app).await;
@@ -373,8 +376,13 @@ impl Run {
         if let Rehearsal::Skipped { why } = &rehearsal {
             self.warn(&[format!("it was not rehearsed: {why}")]).await?;
         }
+        let losses = rehearsal.losses();
         self.journal.update(|record| record.rehearsal = Some(rehearsal)).await?;
-        Ok(release)
+        if losses.is_empty() || self.accept_loss {
+            Ok(release)
+        } else {
+            Err(RehearsalError::Loss { changes: losses }.into())
+        }
     }
 
     /// Saves the data from a release that differs in what gets at it.

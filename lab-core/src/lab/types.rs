@@ -157,6 +157,8 @@ pub struct DeployRequest {
     pub root: Option<RepoPath>,
     /// When this app's releases are rehearsed; none: as before, at first as the lab's settings say.
     pub rehearsal: Option<RehearsalPolicy>,
+    /// Whether its migrations may take collections, fields or rows away. Otherwise a rehearsal that sees them do so stops it.
+    pub accept_loss: bool,
     /// Who asks for it, for the record.
     pub by: Option<String>,
     /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
@@ -173,6 +175,7 @@ impl DeployRequest {
             token: None,
             root: None,
             rehearsal: None,
+            accept_loss: false,
             by: None,
             seed_data: false,
         }

@@ -32,6 +32,14 @@ pub struct CollectionChange {
     pub fewer_rows: Option<FewerRows>,
 }
 
+impl CollectionChange {
+    /// Whether something that was there is not any more.
+    pub fn is_loss(&self) -> bool {
+        let is_gone = |change: Change| change == Change::Removed;
+        is_gone(self.change) || self.fewer_rows.is_some() || self.fields.iter().any(|field| is_gone(field.change))
+    }
+}
+
 /// Rows that are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FewerRows {

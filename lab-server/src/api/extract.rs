@@ -106,6 +106,8 @@ pub(super) struct DeployBody {
     token: Option<String>,
     #[serde(default)]
     seed_data: bool,
+    #[serde(default)]
+    accept_loss: bool,
     root: Option<RepoPath>,
     rehearsal: Option<RehearsalPolicy>,
 }
@@ -120,6 +122,7 @@ impl DeployBody {
             token: self.token.map(Secret::new),
             root: self.root,
             rehearsal: self.rehearsal,
+            accept_loss: self.accept_loss,
             by: None,
             seed_data: self.seed_data,
         })
