@@ -54,7 +54,12 @@ fn a_rollback_with_data_says_what_it_takes_away_and_can_be_taken_back() {
     let visitor = server.visit("app");
     write(&visitor, 10);
     repository.push(&[("pb_migrations/1700000002_second.js", SECOND)]);
-    server.deploy("app", &repository);
+    let refused = server.lab(&["deploy", "--name", "app"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("field `author` removed"), "{said}");
+    assert_eq!(notes(&visitor), (10, true));
+    let meant = server.lab(&["deploy", "--name", "app", "--accept-loss"]);
+    assert!(meant.status.success(), "{}", String::from_utf8_lossy(&meant.stderr));
     assert_eq!(notes(&visitor), (10, false));
     write(&visitor, 1000);
 
