@@ -103,7 +103,7 @@ impl NativeSupervisor {
         // looked through once for all records that a crash left without a process
         let mut marked = None;
         for record in records {
-            let adopted = record.find(&boot, &mut marked)?;
+            let adopted = record.find(&supervisor.shared.settings.run_dir, &boot, &mut marked)?;
             supervisor.adopt(record, adopted)?;
         }
         Ok(supervisor)

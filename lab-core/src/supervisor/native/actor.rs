@@ -6,14 +6,17 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Shared, backoff::delay, process::Process, record::Record};
+use super::{
+    Shared,
+    backoff::delay,
+    process::Process,
+    record::{self, Record},
+};
 use crate::{
     app::AppName,
     blocking::blocking,
-    durable,
     supervisor::{
-        KILL_LIMIT, ProcessEvent, ProcessSpec, ProcessState, SupervisorError, failed, file, gave_up, marked,
-        output::Output,
+        KILL_LIMIT, ProcessEvent, ProcessSpec, ProcessState, SupervisorError, failed, gave_up, marked, output::Output,
     },
 };
 
@@ -126,10 +129,10 @@ impl Actor {
     async fn remove(&mut self) -> Result<(), SupervisorError> {
         self.stop().await?;
         let output = self.output.clone();
-        let path = file(&self.shared.settings.run_dir, &self.app, "json");
+        let (run_dir, app) = (self.shared.settings.run_dir.clone(), self.app.clone());
         blocking(move || {
             output.delete()?;
-            durable::remove(&path)
+            record::forget(&run_dir, &app)
         })
         .await
         .map_err(failed("forget", &self.app))
@@ -149,7 +152,10 @@ impl Actor {
                 let identity = process.identity.clone();
                 self.set(running(&process, self.restarts));
                 self.phase = Phase::Running { process, since: Instant::now() };
-                self.write(Record { process: Some(identity), ..record }).await
+                let (run_dir, app) = (self.shared.settings.run_dir.clone(), self.app.clone());
+                blocking(move || record::note(&run_dir, &app, &identity))
+                    .await
+                    .map_err(failed("note the process of", &self.app))
             }
             Err(source) => {
                 self.phase = Phase::Idle;

@@ -1,11 +1,15 @@
 //! What is kept of each process, so that a supervisor opened again finds it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::process::{Identity, Process, leads_group};
 use crate::{
+    app::AppName,
     durable,
     supervisor::{
         ProcessSpec, file,
@@ -22,18 +26,17 @@ pub(super) struct Record {
     pub(super) mark: String,
     /// Whether it should run.
     pub(super) wanted: bool,
-    pub(super) process: Option<Identity>,
 }
 
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record").field("spec", &self.spec).field("process", &self.process).finish_non_exhaustive()
+        f.debug_struct("Record").field("spec", &self.spec).field("wanted", &self.wanted).finish_non_exhaustive()
     }
 }
 
 impl Record {
     pub(super) fn new(spec: ProcessSpec) -> Self {
-        Self { spec, mark: uuid::Uuid::new_v4().to_string(), wanted: true, process: None }
+        Self { spec, mark: uuid::Uuid::new_v4().to_string(), wanted: true }
     }
 
     /// Writes it; it is on disk when this returns. Blocks.
@@ -68,11 +71,16 @@ impl Record {
     }
 
     /// The process of this record, where it still runs. `all` holds every marked process, looked up at most once.
-    pub(super) fn find(&self, boot: &str, all: &mut Option<Vec<Marked>>) -> io::Result<Option<Process>> {
-        if let Some(identity) = &self.process
+    pub(super) fn find(
+        &self,
+        run_dir: &Path,
+        boot: &str,
+        all: &mut Option<Vec<Marked>>,
+    ) -> io::Result<Option<Process>> {
+        if let Some(identity) = noted(run_dir, &self.spec.app)?
             && identity.boot == boot
             && let Some(process) = Process::of(identity.pid)?
-            && process.identity == *identity
+            && process.identity == identity
         {
             return Ok(Some(process));
         }
@@ -91,4 +99,32 @@ impl Record {
         }
         Ok(None)
     }
+}
+
+/// Notes an app's process in `<run>/<app>.pid`. Not for the disk: a crash of the machine ends the process as well, and
+/// what `fsync` costs the app's own start would wait for. Blocks.
+pub(super) fn note(run_dir: &Path, app: &AppName, identity: &Identity) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(run_dir)?;
+    serde_json::to_writer(&mut file, identity)?;
+    file.persist(file_of_note(run_dir, app)).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// The process that was noted last. A note that cannot be read is none: the mark finds the process too.
+fn noted(run_dir: &Path, app: &AppName) -> io::Result<Option<Identity>> {
+    match fs::read(file_of_note(run_dir, app)) {
+        Ok(note) => Ok(serde_json::from_slice(&note).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn file_of_note(run_dir: &Path, app: &AppName) -> PathBuf {
+    file(run_dir, app, "pid")
+}
+
+/// Deletes all that is kept of an app's process. Blocks.
+pub(super) fn forget(run_dir: &Path, app: &AppName) -> io::Result<()> {
+    durable::remove(&file_of_note(run_dir, app))?;
+    durable::remove(&file(run_dir, app, "json"))
 }

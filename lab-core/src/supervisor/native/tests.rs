@@ -62,29 +62,35 @@ async fn a_supervisor_opened_again_adopts_what_runs_and_its_log_has_no_gap() {
 }
 
 #[tokio::test]
-async fn a_process_that_a_crash_left_unrecorded_is_adopted_by_its_mark() {
+async fn a_process_that_a_crash_left_without_a_note_is_adopted_by_its_mark() {
     let dir = tempfile::tempdir().expect("tempdir");
     let first = open(dir.path());
     first.start(script("one", dir.path(), scripts::FOREVER)).await.expect("start");
     let before = pid(first.state(&app()).await.expect("state"));
     first.shutdown().await;
-    let [record] = &mut Record::read_all(&dir.path().join("run")).expect("records")[..] else { panic!("one record") };
-    record.process = None;
-    record.write(&dir.path().join("run")).expect("write");
+    let note = dir.path().join("run/one.pid");
+    std::fs::remove_file(&note).expect("a note");
     let second = open(dir.path());
     assert_eq!(pid(second.state(&app()).await.expect("state")), before);
-    second.remove(&app()).await.expect("remove");
+    second.shutdown().await;
+    std::fs::write(&note, "{").expect("write");
+    let third = open(dir.path());
+    assert_eq!(pid(third.state(&app()).await.expect("state")), before);
+    third.remove(&app()).await.expect("remove");
+    assert!(!note.exists());
 }
 
 #[tokio::test]
 async fn another_process_with_the_same_id_is_neither_adopted_nor_harmed() {
     let dir = tempfile::tempdir().expect("tempdir");
     let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().expect("spawn");
-    let mut record = Record::new(script("one", dir.path(), scripts::FOREVER));
+    let record = Record::new(script("one", dir.path(), scripts::FOREVER));
     let boot = process::boot_id().expect("boot id");
-    record.process = Some(process::Identity { pid: i32::try_from(stranger.id()).expect("pid"), started: 1, boot });
-    std::fs::create_dir_all(dir.path().join("run")).expect("dir");
-    record.write(&dir.path().join("run")).expect("write");
+    let identity = process::Identity { pid: i32::try_from(stranger.id()).expect("pid"), started: 1, boot };
+    let run = dir.path().join("run");
+    std::fs::create_dir_all(&run).expect("dir");
+    record.write(&run).expect("write");
+    record::note(&run, &app(), &identity).expect("note");
     let supervisor = open(dir.path());
     assert_eq!(supervisor.state(&app()).await.expect("state"), Some(ProcessState::Stopped));
     supervisor.remove(&app()).await.expect("remove");
