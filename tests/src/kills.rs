@@ -18,6 +18,7 @@ use crate::{
 on_every_stack!(
     a_server_killed_in_any_step_of_a_redeploy_finds_its_app_serving_with_its_data,
     a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app,
+    a_server_killed_in_any_step_of_a_rollback_with_data_keeps_code_and_data_together,
     twenty_apps_never_notice_that_the_server_is_killed,
     an_app_that_is_killed_is_back_before_visitors_see_it,
 );
@@ -30,14 +31,13 @@ fn status(server: &Server, app: &str, path: &str) -> u16 {
     runtime().block_on(server.visit(app).get(path)).0
 }
 
-/// Kills the server as soon as a deployment of `app` has begun `step`; whether it got there.
 fn kill_in_step(server: &mut Server, app: &str, repository: &Repository, step: DeployStep) {
-    let deploy = server
-        .lab_command()
-        .args(["deploy", &repository.address(), "--name", app, "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
+    kill_in_step_of(server, &["deploy", &repository.address(), "--name", app], step);
+}
+
+/// Kills the server as soon as the deployment that the command asks for has begun `step`, which it must.
+fn kill_in_step_of(server: &mut Server, command: &[&str], step: DeployStep) {
+    let deploy = server.lab_command().args(command).arg("--json").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut deploy = deploy.unwrap();
     let mark = json!({"type": "step_started", "step": step});
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(deploy.stdout.take().unwrap()));
@@ -112,6 +112,59 @@ fn a_server_killed_in_any_step_of_a_first_deploy_leaves_no_half_app(stack: Stack
         assert_nothing_leaked(&server);
         server.deploy(&app, &repository);
         assert_eq!(status(&server, &app, "/api/health"), 200);
+    }
+}
+
+/// The text of its two releases' hook, and how many notes there are.
+fn code_and_data(server: &Server) -> (String, u64) {
+    let visitor = server.visit("app");
+    runtime().block_on(async {
+        let which = visitor.get_json("/which").await["which"].as_str().unwrap_or_default().to_owned();
+        (which, visitor.get_json("/api/collections/notes/records").await["totalItems"].as_u64().unwrap())
+    })
+}
+
+fn a_server_killed_in_any_step_of_a_rollback_with_data_keeps_code_and_data_together(stack: Stack) {
+    const NOTES: &str = r#"migrate((app) => app.save(new Collection({
+        type: "base", name: "notes", listRule: "", createRule: "", fields: [{ type: "text", name: "text" }],
+    })), (app) => app.delete(app.findCollectionByNameOrId("notes")))"#;
+    let hook = |which: &str| format!(r#"routerAdd("GET", "/which", (e) => e.json(200, {{"which": "{which}"}}))"#);
+    let write = |server: &Server| {
+        let note = json!({"text": "a note"});
+        assert_eq!(runtime().block_on(server.visit("app").post("/api/collections/notes/records", &note)).0, 200);
+    };
+    let mut server = Server::start_on(stack);
+    let repository =
+        Repository::of_files(&[("pb_migrations/1_notes.js", NOTES), ("pb_hooks/main.pb.js", &hook("one"))]);
+    server.deploy("app", &repository);
+    write(&server);
+    repository.push(&[("pb_hooks/main.pb.js", &hook("two"))]);
+    server.deploy("app", &repository);
+    write(&server);
+    let (one, two) = (("one".to_owned(), 1), ("two".to_owned(), 2));
+    assert_eq!(code_and_data(&server), two);
+    let releases = server.lab_json(&["releases", "app"]);
+    let id = |serves: bool| {
+        let release = releases.as_array().unwrap().iter().find(|release| release["serves"] == serves).unwrap();
+        release["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (id(false), id(true));
+    for step in [DeployStep::Save, DeployStep::Switch, DeployStep::Start, DeployStep::Health, DeployStep::Publish] {
+        kill_in_step_of(&mut server, &["rollback", "app", &first, "--with-data", "--yes"], step);
+        server.up();
+        wait_until_settled(&server);
+        assert_nothing_leaked(&server);
+        let found = code_and_data(&server);
+        // until the app's record names the release it is taken back; the last step may have come to that
+        assert!(found == two || (step == DeployStep::Publish && found == one), "{step}: {found:?} {}", server.log());
+        // and there is a way to both
+        for (release, expected) in [(&first, &one), (&second, &two)] {
+            if code_and_data(&server) != *expected {
+                let done = server.lab(&["rollback", "app", release, "--with-data", "--yes"]);
+                assert!(done.status.success(), "{step}: {}", String::from_utf8_lossy(&done.stderr));
+                assert_eq!(code_and_data(&server), *expected, "{step}");
+            }
+        }
     }
 }
 
