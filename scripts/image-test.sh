@@ -37,13 +37,17 @@ wait_for() {
   for _ in $(seq $(($2 * 10))); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done
   return 1
 }
+# what earlier runs left of images and caches
+tidy() {
+  timeout 60 $docker image prune --force >/dev/null || true
+  timeout 60 $docker builder prune --force --keep-storage 3GB >/dev/null || true
+}
 stop() {
   local code=$? id containerd
   trap '' INT TERM
   if [[ $daemon ]] && kill -0 "$daemon" 2>/dev/null; then
     for id in $(timeout 20 $docker ps --all --quiet); do timeout 30 $docker rm --force --volumes "$id" >/dev/null || true; done
-    timeout 60 $docker image prune --force >/dev/null || true
-    timeout 60 $docker builder prune --force --keep-storage 3GB >/dev/null || true
+    tidy
     containerd=$(cat "$run/exec/containerd/containerd.pid" 2>/dev/null || true)
     kill -TERM "$daemon"
     wait_for "$daemon" 30 || kill -KILL "$daemon"
@@ -78,6 +82,7 @@ say "base images: ${SECONDS} s"
 SECONDS=0
 timeout 1500 $docker build --network host --tag lab:test . >"$run/build.log" 2>&1 || { tail -n 40 "$run/build.log" >&2; fail "the image does not build"; }
 say "docker build: ${SECONDS} s"
+tidy
 used_mb=$(du --summarize --block-size=1M "$data" | cut -f 1)
 say "Docker's data: $used_mb MB"
 ((used_mb < limit_gb * 1000)) || fail "that is more than $limit_gb GB: make image-clean"
