@@ -137,8 +137,8 @@ pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<PathBuf, PocketBaseError>;
-    /// What could stand in for a version that is not to be had: released patches of the same minor, the nearest first.
-    /// None where nobody can tell.
+    /// What could stand in for a version that is not to be had, the nearest first: released patches of the same minor and,
+    /// for one of before 0.23, those of later minors until 0.22, which run the same code. None where nobody can tell.
     async fn nearest(
         &self,
         version: &semver::Version,
@@ -170,13 +170,21 @@ fn no_such(origin: impl Into<String>, version: &semver::Version) -> PocketBaseEr
     PocketBaseError::NoSuchVersion { origin: origin.into(), version: version.to_string(), platform }
 }
 
-/// The released patches of `version`'s minor among `all`, the nearest first, of two as near the newer one; never `version`.
+/// What among `all` can stand in for `version`, the nearest first, of two as near the newer one; never `version`. A later
+/// minor only for what is of before 0.23: the package index has none of before 0.22.
 fn nearest(version: &semver::Version, all: impl IntoIterator<Item = semver::Version>) -> Vec<semver::Version> {
+    let is_old = |version: &semver::Version| Generation::of(version) == Generation::Before023;
+    let later = |other: &semver::Version| other.minor - version.minor;
     let is_near = |other: &semver::Version| {
-        (other.major, other.minor) == (version.major, version.minor) && other.pre.is_empty() && other != version
+        let is_same = (other.major, other.minor) == (version.major, version.minor);
+        let is_later = is_old(version) && is_old(other) && other.minor > version.minor;
+        (is_same || is_later) && other.pre.is_empty() && other != version
     };
     let mut near: Vec<semver::Version> = all.into_iter().filter(is_near).collect();
-    near.sort_by_key(|other| (other.patch.abs_diff(version.patch), std::cmp::Reverse(other.patch)));
+    near.sort_by_key(|other| {
+        let patches = if later(other) == 0 { other.patch.abs_diff(version.patch) } else { 0 };
+        (later(other), patches, std::cmp::Reverse(other.patch))
+    });
     near.dedup();
     near
 }
@@ -194,15 +202,18 @@ mod tests {
     use semver::Version;
 
     #[test]
-    fn the_nearest_patch_of_the_same_minor_comes_first() {
+    fn the_nearest_patch_of_the_same_minor_comes_first_and_old_ones_have_later_minors_too() {
         let all =
-            ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.23.7", "1.22.7"].map(|v| v.parse().expect("version"));
+            ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.21.3", "0.23.7", "1.22.7"].map(|v| v.parse().expect("version"));
         let near = |version: &str| -> Vec<String> {
             let wanted: Version = version.parse().expect("version");
             super::nearest(&wanted, all.clone()).iter().map(Version::to_string).collect()
         };
         assert_eq!(near("0.22.7"), ["0.22.9", "0.22.5", "0.22.1"]);
         assert_eq!(near("0.22.99"), ["0.22.9", "0.22.5", "0.22.1"]);
-        assert!(near("0.24.0").is_empty());
+        assert_eq!(near("0.18.6"), ["0.21.3", "0.22.9", "0.22.5", "0.22.1"]);
+        assert_eq!(near("0.21.9"), ["0.21.3", "0.22.9", "0.22.5", "0.22.1"]);
+        // its data and code may need what 0.23 no longer has, or the other way round
+        assert!(near("0.24.0").is_empty() && near("0.23.6") == ["0.23.7"]);
     }
 }

@@ -105,11 +105,13 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     committed::submodules(&scope, &mut notes);
     let mut module = None;
     let mut env_file = None;
+    let mut files = Vec::new();
     match &server {
         Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
             env_file = go::wants_env_file(&scope, &chosen.root);
+            files = go::reads(&scope, &chosen.root, frontend.as_ref(), &mut notes)?;
         }
     }
     if let Some(file) = env_file {
@@ -128,6 +130,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         migrations: folders.migrations.map(PathBuf::from),
         public,
         frontend,
+        files: files.into_iter().map(PathBuf::from).collect(),
         args: args(&stated),
         health: HealthCheck {
             path: health.path.map_or(default.path, |path| path.as_str().to_owned()),

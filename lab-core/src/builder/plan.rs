@@ -25,6 +25,10 @@ pub struct BuildPlan {
     /// What is built to be served as `pb_public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
+    /// What a Go program reads in its working directory: files and folders, which are at the same place there as in the
+    /// module. What is not there after the build is left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
     /// Further arguments for the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,

@@ -9,9 +9,11 @@ use crate::builder::{lab_toml::ServerKind, plan::Server, tree::Kind};
 
 mod mains;
 mod needs;
+mod reads;
 
 use mains::{Main, mains};
 pub(super) use needs::wants_env_file;
+pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::Go,

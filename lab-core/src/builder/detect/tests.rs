@@ -45,6 +45,8 @@ fn short(plan: &BuildPlan) -> String {
         let output = frontend.output.as_ref().map_or("?".to_owned(), |output| output.display().to_string());
         parts.push(format!("frontend {} [{}] {output}", frontend.directory.display(), commands.join(", ")));
     }
+    let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
+    parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
     parts.join("; ")
 }
@@ -255,8 +257,9 @@ const WORDS: &[&str] = &[
 fn content() -> impl Strategy<Value = String> {
     let known = [GO_MOD, MAIN, VITE, SVELTEKIT, PLAIN, "-> ..", "-> ../..", "-> backend", "-> /etc", "-> pb_public"];
     let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\nmodule) = \"[a-z./_]{0,12}\"";
+    let go = "package main\nvar _ = f\\(\"[a-z./_]{0,12}\", \"[a-z./*]{0,6}\"\\)\n";
     let vite = "outDir: '[a-z./_]{0,12}'";
-    prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), toml, vite, "\\PC{0,40}"]
+    prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), toml, go, vite, "\\PC{0,40}"]
 }
 
 proptest! {
@@ -274,7 +277,7 @@ proptest! {
             let frontend = plan.frontend.iter().flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
             let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
-            for path in all.into_iter().chain(frontend).flatten() {
+            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()) {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }
             prop_assert!(!plan.reasons.is_empty());

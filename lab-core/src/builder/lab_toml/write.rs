@@ -1,5 +1,7 @@
 //! States a plan as a `lab.toml`.
 
+use std::path::{Path, PathBuf};
+
 use toml::Spanned;
 
 use super::{
@@ -12,7 +14,7 @@ impl BuildPlan {
     /// The `lab.toml` at the repository's root that states this plan: with it, detection has nothing left to guess. An
     /// error means that the plan holds what no `lab.toml` may say, such as a path outside of the repository.
     pub fn to_lab_toml(&self) -> Result<String, String> {
-        let (pocketbase, server) = self.server.stated()?;
+        let (pocketbase, server) = self.server.stated(&self.files)?;
         let toml = LabToml {
             root: None,
             pocketbase,
@@ -42,7 +44,7 @@ impl BuildPlan {
 }
 
 impl Server {
-    fn stated(&self) -> Result<(Option<PocketBaseSection>, ServerSection), String> {
+    fn stated(&self, files: &[PathBuf]) -> Result<(Option<PocketBaseSection>, ServerSection), String> {
         Ok(match self {
             Self::PocketBase { version } => (
                 Some(PocketBaseSection { version: VersionNumber::new(version)? }),
@@ -55,6 +57,7 @@ impl Server {
                     module: Some(path(module)?),
                     package: Some(path(package)?),
                     tags: Some(all(tags, Tag::new)?),
+                    files: Some(files.iter().map(|file| path(inside(file, module)?)).collect::<Result<_, _>>()?),
                     args: Vec::new(),
                 },
             ),
@@ -80,11 +83,16 @@ impl Frontend {
     }
 }
 
-fn folder(at: Option<&std::path::Path>) -> Result<Section<FolderSection>, String> {
+/// A file of the module, seen from there.
+fn inside<'a>(file: &'a Path, module: &Path) -> Result<&'a Path, String> {
+    file.strip_prefix(module).map_err(|_| format!("`{}` is not in the Go module", file.display()))
+}
+
+fn folder(at: Option<&Path>) -> Result<Section<FolderSection>, String> {
     at.map_or(Ok(Section::Off), |at| Ok(Section::On(FolderSection { path: path(at)? })))
 }
 
-fn path(path: impl AsRef<std::path::Path>) -> Result<Spanned<RepoPath>, String> {
+fn path(path: impl AsRef<Path>) -> Result<Spanned<RepoPath>, String> {
     let text = path.as_ref().to_str().ok_or("a path is not UTF-8")?;
     // the repository itself is written `.`, which an empty path is read from too
     let mut stated = RepoPath::new(text)?;

@@ -33,6 +33,21 @@ impl Copy<'_> {
         self.contents(from, from, to, 0)
     }
 
+    /// Copies a real path in the checkout, a file or a folder as by [`folder`](Self::folder), with the folders above `to`.
+    pub(super) fn any(&self, from: &Path, to: &Path) -> Result<(), BuildError> {
+        if let Some(above) = to.parent() {
+            fs::create_dir_all(above).map_err(failed("create", above))?;
+        }
+        match from.symlink_metadata().map_err(failed("read", from))? {
+            meta if meta.is_dir() => self.folder(from, to),
+            meta if meta.is_file() => file(from, to),
+            _ => {
+                self.leave_out(from, "is neither a file nor a folder");
+                Ok(())
+            }
+        }
+    }
+
     fn contents(&self, top: &Path, from: &Path, to: &Path, depth: usize) -> Result<(), BuildError> {
         if depth > MAX_DEPTH {
             return Err(BuildError::Invalid {

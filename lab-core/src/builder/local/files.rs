@@ -8,9 +8,6 @@ use crate::builder::{
     plan::{Frontend, Server},
 };
 
-/// Folders that a Go program may read at run time, in its working directory.
-const ASSETS: &[&str] = &["templates", "views", "assets", "static", "public"];
-
 /// A committed `.env` that is larger is none.
 const MAX_ENV_FILE: u64 = 1 << 20;
 
@@ -31,10 +28,11 @@ pub(super) fn fill(
         }
     }
     if let Server::Go { module, .. } = &plan.server {
-        for name in ASSETS {
-            if let Some(from) = checkout.find(&module.join(name))?.filter(|path| path.is_dir()) {
-                log.say(&format!("`{name}` is copied: the program may read it in its working directory"));
-                copy.folder(&from, &job.output.join(name))?;
+        for path in &plan.files {
+            let Ok(inside) = path.strip_prefix(module) else { continue };
+            match checkout.find(path)? {
+                Some(from) => copy.any(&from, &job.output.join(inside))?,
+                None => log.warn(&format!("`{}` is not there: the program may miss it", path.display())),
             }
         }
     }

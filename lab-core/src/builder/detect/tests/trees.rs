@@ -57,6 +57,39 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; public pb_public",
     ),
     ("Go at the root", &[("go.mod", GO_MOD), ("main.go", MAIN)], "go  . 0.29.1"),
+    (
+        "Go that reads what its code names",
+        &[
+            ("server/go.mod", GO_MOD),
+            ("server/main.go", MAIN),
+            (
+                "server/pages/pages.go",
+                "package pages\n\nimport (\n\t\"errors\"\n)\n\nvar all = template.ParseGlob(\"./web/pages/*.html\")\nvar one = \
+                 read(filepath.Join(\"internal\", \"schema.json\"), \"pb_data\", \"users\", \"../other\", \"docs\", \"ui\")\n",
+            ),
+            ("server/web/pages/home.html", ""),
+            ("server/web/other.html", ""),
+            ("server/internal/schema.json", "[]"),
+            ("server/errors/x.json", ""),
+            ("server/users/users.go", "package users\n"),
+            ("server/docs/readme.md", ""),
+            ("server/ui/package.json", "{}"),
+            ("server/templates/mail.html", ""),
+            ("other/x.json", ""),
+        ],
+        "go server . 0.29.1; reads server/internal/schema.json, server/templates, server/web/pages",
+    ),
+    (
+        "Go that serves its frontend's build from a folder",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("serve.go", "package main\n\nvar files = os.DirFS(\"./frontend/dist\")\n"),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist",
+    ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
     (

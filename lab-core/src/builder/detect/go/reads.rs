@@ -1,0 +1,215 @@
+//! Files that a Go program reads at run time, in its working directory: what its code names and the repository has.
+
+use super::{Notes, Scope, needs, paths};
+use crate::builder::{BuildError, SEED, lab_toml::RepoPath, plan::Frontend};
+
+/// Folders that are there for programs that put their names together.
+const USUAL: &[&str] = &["assets", "public", "static", "templates", "views"];
+
+/// Folders whose names are words that a program says for other reasons.
+const CODE: &[&str] =
+    &["bin", "build", "cmd", "deploy", "docker", "docs", "internal", "pkg", "scripts", "src", "test", "tests"];
+
+/// What Lab itself puts into a release.
+const RESERVED: &[&str] =
+    &["app", "pb_data", "pb_hooks", "pb_migrations", "pb_public", "pocketbase", "release.json", SEED];
+
+/// So many are believed, and so many are told one by one.
+const MAX_FILES: usize = 64;
+const MAX_TOLD: usize = 8;
+
+/// A longer text is no path.
+const MAX_PATH: usize = 256;
+
+/// What `lab.toml` states, else what is found: paths of the tree, none inside another.
+pub(in super::super) fn reads(
+    scope: &Scope<'_>,
+    module: &str,
+    frontend: Option<&Frontend>,
+    notes: &mut Notes,
+) -> Result<Vec<String>, BuildError> {
+    if let Some(stated) = scope.stated.server().and_then(|server| server.files.as_ref()) {
+        let allowed = |inside: &str| !RESERVED.contains(&first(inside)) && !inside.is_empty();
+        let path = |file: &toml::Spanned<RepoPath>| match file.get_ref().as_str() {
+            inside if allowed(inside) => Ok(paths::join(module, inside)),
+            inside => Err(scope.stated.wrong(file, &format!("`{}` is Lab's own there", paths::shown(inside)))),
+        };
+        return stated.iter().map(path).collect();
+    }
+    let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (file, text) in needs::files(scope, module) {
+        for group in groups(text) {
+            for path in named(scope, module, output, &group) {
+                found.push((path, format!("`{file}` names it")));
+            }
+        }
+    }
+    let usual = USUAL.iter().map(|name| paths::join(module, name)).filter(|path| is_data(scope, module, path));
+    found.extend(usual.map(|path| (path, "programs often read such a folder".to_owned())));
+    found.sort();
+    found.dedup_by(|one, before| one.0 == before.0 || paths::is_below(&one.0, &before.0));
+    found.truncate(MAX_FILES);
+    for (path, why) in found.iter().take(MAX_TOLD) {
+        notes.say(format!("`{path}` is there at run time: {why}"));
+    }
+    Ok(found.into_iter().map(|(path, _)| path).collect())
+}
+
+/// The longest paths that texts, which are arguments side by side, make together and alone.
+fn named(scope: &Scope<'_>, module: &str, output: Option<&str>, group: &[&str]) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut from = 0;
+    while from < group.len() {
+        let longest = (from + 1..=group.len().min(from + 8)).rev().find_map(|to| {
+            let path = paths::normal(module, &plain(&group[from..to].join("/")))?;
+            let built = output.filter(|output| path == *output || paths::is_below(&path, output));
+            let there = match built {
+                Some(output) if paths::is_below(output, module) => Some(output.to_owned()),
+                _ => is_data(scope, module, &path).then_some(path),
+            };
+            there.map(|path| (path, to))
+        });
+        from = longest.as_ref().map_or(from + 1, |(_, to)| *to);
+        all.extend(longest.map(|(path, _)| path));
+    }
+    all
+}
+
+/// A path until where only running the program would tell: `web/*.html`, `views/%s.html`.
+fn plain(path: &str) -> String {
+    let names = path.split('/').take_while(|name| !name.contains(['*', '?', '[', '{', '%', '$']));
+    names.collect::<Vec<_>>().join("/")
+}
+
+fn first(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
+}
+
+/// Whether a path is something to read, rather than code or what Lab sees to.
+fn is_data(scope: &Scope<'_>, module: &str, path: &str) -> bool {
+    let inside = paths::relative(path, module);
+    let hidden = |name: &str| name.starts_with('.') || matches!(name, "node_modules" | "vendor" | "testdata");
+    if !paths::is_below(path, module)
+        || RESERVED.contains(&first(inside))
+        || CODE.contains(&inside)
+        || inside.split('/').any(hidden)
+    {
+        return false;
+    }
+    let is_code = |name: &str| paths::ends_in(name, &[".go", ".mod", ".sum", ".templ"]);
+    let beside = |name: &str| scope.tree.kind(&paths::join(path, name)).is_some();
+    if scope.tree.is_file(path) {
+        return !is_code(paths::name(path));
+    }
+    scope.tree.is_folder(path)
+        && !beside("package.json")
+        && !beside("go.mod")
+        && scope.tree.holds(path, |name| !is_code(name))
+}
+
+/// The texts of a Go file, its imports apart, those together that only commas are between.
+fn groups(text: &str) -> Vec<Vec<&str>> {
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    let mut rest = after_imports(text);
+    let mut is_beside = false;
+    while let Some(at) = rest.find(['"', '`', '\'', '/', ',', '+', '(', ')', ';', '\n']) {
+        let between = &rest[..at];
+        is_beside &= between.trim().is_empty();
+        let mark = rest.as_bytes()[at];
+        let after = &rest[at + 1..];
+        rest = match mark {
+            b'/' if after.starts_with('/') => after.split_once('\n').map_or("", |(_, rest)| rest),
+            b'/' if after.starts_with('*') => after.split_once("*/").map_or("", |(_, rest)| rest),
+            b'\'' => &after[end_of(after, '\'').unwrap_or(0)..],
+            b'"' | b'`' => {
+                let Some(end) = (if mark == b'"' { end_of(after, '"') } else { after.find('`').map(|at| at + 1) }) else {
+                    return groups;
+                };
+                let said = &after[..end - 1];
+                // `folder + "/name"`
+                let said = said.strip_prefix('/').unwrap_or(said);
+                if said.len() > MAX_PATH || said.is_empty() || said.contains(char::is_whitespace) {
+                    is_beside = false;
+                } else if is_beside && let Some(group) = groups.last_mut() {
+                    group.push(said);
+                } else {
+                    groups.push(vec![said]);
+                    is_beside = true;
+                }
+                &after[end..]
+            }
+            b',' | b'\n' => after,
+            _ => {
+                is_beside = false;
+                after
+            }
+        };
+    }
+    groups
+}
+
+/// What follows the imports: their paths name packages.
+fn after_imports(text: &str) -> &str {
+    let mut at = 0;
+    let mut is_inside = false;
+    let mut end = 0;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        let line = line.trim();
+        let begins = line.starts_with("import ") || line.starts_with("import(");
+        is_inside = (is_inside || (begins && line.contains('('))) && !line.starts_with(')') && !line.ends_with(')');
+        if begins || is_inside || (line.starts_with(')') && end > 0) {
+            end = at;
+        }
+        if ["func ", "var ", "const ", "type "].iter().any(|word| line.starts_with(word)) && !is_inside {
+            break;
+        }
+    }
+    &text[end..]
+}
+
+/// Where a text that `quote` ends is over, in bytes, the quote included.
+fn end_of(text: &str, quote: char) -> Option<usize> {
+    let mut is_escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let ends = c == quote && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        (ends || c == '\n').then(|| at + c.len_utf8())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_read_as_go_reads_them() {
+        let text = r#"package main
+
+import (
+	"html/template"
+	x "x/static"
+)
+
+import "embed"
+
+// "a comment", it's
+/* "another" */
+var quote = '"'
+const sql = `select *
+from x`
+
+func main() {
+	read(filepath.Join("internal", "schema",
+		"one.json"), "other")
+	f("with \" in it", "two words", `raw/path`)
+	open(dir + "/views/x.html")
+}
+"#;
+        let expected: &[&[&str]] =
+            &[&["internal", "schema", "one.json"], &["other"], &["raw/path"], &["views/x.html"]];
+        assert_eq!(groups(text), expected);
+        assert_eq!(groups("package x\nvar a = \"unended"), Vec::<Vec<&str>>::new());
+    }
+}
