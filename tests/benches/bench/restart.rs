@@ -156,7 +156,8 @@ impl App {
             if begun.elapsed() > Duration::from_secs(5) {
                 return Err(format!("process {pid} survives its SIGKILL").into());
             }
-            tokio::task::yield_now().await;
+            // a spin would take the core that the kernel ends the process on
+            sleep(Duration::from_millis(1)).await;
         }
         self.healthy().await?;
         Ok(begun.elapsed())
