@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn the_nearest_patch_of_the_same_minor_comes_first_and_old_ones_have_later_minors_too() {
-        let all =
-            ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.21.3", "0.23.7", "1.22.7"].map(|v| v.parse().expect("version"));
+        let all = ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.21.3", "0.23.7", "1.22.7"]
+            .map(|v| v.parse().expect("version"));
         let near = |version: &str| -> Vec<String> {
             let wanted: Version = version.parse().expect("version");
             super::nearest(&wanted, all.clone()).iter().map(Version::to_string).collect()

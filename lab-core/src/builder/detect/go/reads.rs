@@ -123,9 +123,8 @@ fn groups(text: &str) -> Vec<Vec<&str>> {
             b'/' if after.starts_with('*') => after.split_once("*/").map_or("", |(_, rest)| rest),
             b'\'' => &after[end_of(after, '\'').unwrap_or(0)..],
             b'"' | b'`' => {
-                let Some(end) = (if mark == b'"' { end_of(after, '"') } else { after.find('`').map(|at| at + 1) }) else {
-                    return groups;
-                };
+                let end = if mark == b'"' { end_of(after, '"') } else { after.find('`').map(|at| at + 1) };
+                let Some(end) = end else { return groups };
                 let said = &after[..end - 1];
                 // `folder + "/name"`
                 let said = said.strip_prefix('/').unwrap_or(said);
@@ -207,8 +206,7 @@ func main() {
 	open(dir + "/views/x.html")
 }
 "#;
-        let expected: &[&[&str]] =
-            &[&["internal", "schema", "one.json"], &["other"], &["raw/path"], &["views/x.html"]];
+        let expected: &[&[&str]] = &[&["internal", "schema", "one.json"], &["other"], &["raw/path"], &["views/x.html"]];
         assert_eq!(groups(text), expected);
         assert_eq!(groups("package x\nvar a = \"unended"), Vec::<Vec<&str>>::new());
     }
