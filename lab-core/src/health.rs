@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::app::Port;
+use crate::{app::Port, procfs};
 
 pub mod http;
 
@@ -14,6 +14,18 @@ pub enum HealthError {
     /// Nothing listens.
     #[error("nothing listens on port {0}")]
     Refused(Port),
+    /// Nothing listens there, but the program does elsewhere.
+    #[error(
+        "nothing listens on port {port}: the program listens on {} instead; its code must take its address from \
+         `serve --http` or from `PORT` in its environment",
+        ports(.listens_on)
+    )]
+    Elsewhere {
+        /// Where it was to listen.
+        port: Port,
+        /// Where it listens.
+        listens_on: Vec<u16>,
+    },
     /// It answered something else than 2xx.
     #[error("`{path}` answered {status}")]
     Status {
@@ -30,6 +42,21 @@ pub enum HealthError {
         /// What happened.
         reason: String,
     },
+}
+
+impl HealthError {
+    /// What is wrong, told by where the program with this id listens. Blocks.
+    pub(crate) fn explained(self, pid: Option<u32>) -> Self {
+        let (&Self::Refused(port), Some(pid)) = (&self, pid) else { return self };
+        match procfs::listening_ports(pid) {
+            listens_on if listens_on.is_empty() || listens_on.contains(&port.get()) => self,
+            listens_on => Self::Elsewhere { port, listens_on },
+        }
+    }
+}
+
+fn ports(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Asks an app whether it is up, once.

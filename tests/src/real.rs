@@ -263,6 +263,15 @@ const BAD_REPOSITORIES: &[BadRepository] = &[
         "app_unhealthy",
         "/nope",
     ),
+    (
+        "own-address",
+        &[
+            ("lab.toml", "[health]\ntimeout = 5\n"),
+            ("pb_hooks/main.pb.js", "$app.rootCmd.setArgs(['serve', '--http', '127.0.0.1:0'])"),
+        ],
+        "app_unhealthy",
+        "must take its address from `serve --http`",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

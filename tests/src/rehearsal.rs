@@ -185,6 +185,9 @@ async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves() 
     let hangs = "onBootstrap((e) => { e.next(); while (true) { sleep(1000) } })";
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", hangs)]).await;
     serving.never_noticed(&deployment, "not healthy within 4 s").await;
+    let elsewhere = "$app.rootCmd.setArgs(['serve', '--http', '127.0.0.1:4321'])";
+    let deployment = serving.deploy(&[("pb_hooks/main.pb.js", elsewhere)]).await;
+    serving.never_noticed(&deployment, "the program listens on 4321 instead").await;
     // healthy, and gone after three seconds
     let dies = "onBootstrap((e) => { e.next(); $os.cmd('sh', '-c', 'sleep 3; kill -TERM $PPID').start() })";
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", dies)]).await;

@@ -209,12 +209,16 @@ impl Lab {
                 (_, None | Some(ProcessState::Stopped | ProcessState::Stopping)) => {
                     return Err(Error::NotRunning(app.name.clone()));
                 }
-                (Err(source), _) if begun.elapsed() >= limit => {
+                (Err(source), state) if begun.elapsed() >= limit => {
+                    let pid = match state {
+                        Some(ProcessState::Running { pid, .. }) => Some(pid),
+                        _ => None,
+                    };
                     return Err(Error::Unhealthy {
                         app: app.name.clone(),
                         limit_secs: limit.as_secs(),
                         last_lines: self.last_lines(app).await,
-                        source,
+                        source: blocking(move || source.explained(pid)).await,
                     });
                 }
                 _ => {}

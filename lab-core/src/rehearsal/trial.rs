@@ -194,7 +194,7 @@ impl App {
             match probed {
                 Ok(()) => return Ok(()),
                 Err(source) if begun.elapsed() >= limit => {
-                    let last_lines = self.last_lines();
+                    let (last_lines, source) = (self.last_lines(), source.explained(self.child.id()));
                     return Err(RehearsalError::Unhealthy { limit_secs: limit.as_secs(), last_lines, source });
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
