@@ -256,6 +256,8 @@ async fn ended(phase: &Phase) {
 
 async fn waited(phase: &Phase) {
     match phase {
+        // the first restart is at once: tokio's timer would take it to the end of its millisecond
+        Phase::Waiting { until } if *until <= Instant::now() => {}
         Phase::Waiting { until } => tokio::time::sleep_until((*until).into()).await,
         _ => pending().await,
     }
