@@ -9,7 +9,9 @@ use clap::{
     Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
 };
-use lab_core::{AppName, DataPointId, DeploymentId, GitRef, ReleaseId, builder::RepoPath, rehearsal::RehearsalPolicy};
+use lab_core::{
+    AppName, DataPointId, DeploymentId, GitRef, ReleaseId, VariableName, builder::RepoPath, rehearsal::RehearsalPolicy,
+};
 use semver::Version;
 
 /// Deploys and looks after PocketBase apps on a lab server.
@@ -158,6 +160,14 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
+    /// Looks after an app's variables: its environment
+    Env {
+        /// The app
+        app: AppName,
+        /// What to do
+        #[command(subcommand)]
+        what: Env,
+    },
     /// Looks after an app's data points: copies of its data
     Data {
         /// The app
@@ -224,6 +234,35 @@ pub(crate) enum Command {
     },
 }
 
+/// What can be done with variables.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Env {
+    /// Lists their names; their values are for the app only
+    #[command(visible_alias = "ls")]
+    List,
+    /// Sets some; an app that runs is restarted with them
+    Set {
+        /// The variables; rather by a file: others on this machine see a command's words
+        #[arg(value_name = "NAME=VALUE", required_unless_present = "file")]
+        variables: Vec<String>,
+        /// Reads them from a file as .env files are, `-` for standard input
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Leaves the app as it runs
+        #[arg(long)]
+        no_restart: bool,
+    },
+    /// Takes some away; an app that runs is restarted without them
+    Unset {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<VariableName>,
+        /// Leaves the app as it runs
+        #[arg(long)]
+        no_restart: bool,
+    },
+}
+
 /// What can be done with data points.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
@@ -281,6 +320,9 @@ pub(crate) struct Deploy {
     /// Begins a new app with the pb_data that the repository holds; data that is there stays
     #[arg(long)]
     pub(crate) seed_data: bool,
+    /// Gives the app the variables in a file as .env files are, `-` for standard input, beside those it has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
     /// Reads a token for the private repository from standard input; it is kept for later
     #[arg(long)]
     pub(crate) token_stdin: bool,

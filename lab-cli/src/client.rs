@@ -135,7 +135,11 @@ impl Client {
         .await
     }
 
-    /// The same without a body, for what takes as long as the app's data is large.
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CliError> {
+        self.read(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// A call without a body, for what takes as long as the app's data is large.
     pub(crate) async fn post_long<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.read_within(LONG, self.request(Method::POST, path)).await
     }

@@ -73,7 +73,7 @@ async fn a_stream_that_breaks_is_taken_up_where_it_broke() {
     let place = format!("/api/apps/app/deployments/{ID}");
     let body = json!({
         "subdomain": "app", "repository": "https://git.example/me/app.git", "branch": "main", "token": null,
-        "root": "apps/one", "rehearsal": "always", "seed_data": false, "accept_loss": true,
+        "root": "apps/one", "rehearsal": "always", "seed_data": false, "accept_loss": true, "env": {},
     });
     let accepted = Mock::given(method("POST")).and(path("/api/deploy")).and(body_json(&body));
     accepted.respond_with(ResponseTemplate::new(202).set_body_json(view("running"))).expect(1).mount(&server).await;

@@ -19,6 +19,7 @@ use crate::{
     router::RouterError,
     source::SourceError,
     supervisor::SupervisorError,
+    variables::InvalidVariable,
 };
 
 /// What a caller can do about an [`Error`].
@@ -158,7 +159,11 @@ pub enum Error {
         source: HealthError,
     },
     /// Variables the app cannot do without are not set.
-    #[error("`{app}` needs these variables, which are not set: {}", .names.join(", "))]
+    #[error(
+        "`{app}` needs these variables, which are not set: {}; set them with `lab env {app} set NAME=value`, or deploy with \
+         `--env-file`",
+        .names.join(", ")
+    )]
     MissingVariables {
         /// The app.
         app: AppName,
@@ -190,6 +195,9 @@ pub enum Error {
     /// The repository's address is not one that this lab takes.
     #[error(transparent)]
     Repository(#[from] InvalidGitUrl),
+    /// A variable cannot be set.
+    #[error(transparent)]
+    Variable(#[from] InvalidVariable),
     /// A backend cannot be opened.
     #[error("the {role} cannot be opened")]
     Backend {
@@ -288,6 +296,7 @@ impl Error {
             Self::ShuttingDown => (K::Unavailable, "shutting_down"),
             Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
             Self::Repository(_) => (K::Invalid, "invalid_repository"),
+            Self::Variable(_) => (K::Invalid, "invalid_variable"),
             Self::Backend { .. } => (K::Unavailable, "backend_unavailable"),
             Self::Bug(_) => (K::Internal, "bug"),
             Self::Settings(_) => (K::Invalid, "invalid_settings"),

@@ -32,6 +32,7 @@ mod rehearse;
 mod routes;
 pub(crate) mod superuser;
 mod types;
+mod variables;
 mod watch;
 
 use activity::{Activities, Activity, Doing};

@@ -133,8 +133,8 @@ impl AppDirs {
         tmp => "tmp",
         /// The token for the app's private repository.
         git_token => "secrets/git-token",
-        /// The app's variables, as lines of `NAME=value`.
-        env => "secrets/env",
+        /// The app's variables, a JSON object of names and values.
+        env => "secrets/env.json",
     }
 
     /// One release.

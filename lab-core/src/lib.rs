@@ -69,6 +69,7 @@ pub mod source;
 pub mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod variables;
 
 pub use app::{App, AppName, InvalidAppName, Port, RESERVED_NAMES};
 pub use error::{Error, ErrorKind, report};
@@ -77,3 +78,4 @@ pub use git_url::{Credentials, GitRef, GitUrl, InvalidGitRef, InvalidGitUrl, Tra
 pub use ids::{DataPointId, DeploymentId, InvalidId, ReleaseId};
 pub use lab::{AppView, Backends, DeployRequest, DeployStarted, Lab, LabEvent, LabSettings, PublicAddress};
 pub use secret::Secret;
+pub use variables::{InvalidVariable, VariableChange, VariableName};

@@ -80,6 +80,7 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/start", post(apps::start))
         .route("/stop", post(apps::stop))
         .route("/logs", get(apps::logs))
+        .route("/env", get(apps::variables).patch(apps::change_variables))
         .route("/superuser", post(apps::superuser))
         .route("/releases", get(apps::releases))
         .route("/rollback", post(deployments::rollback))

@@ -1,7 +1,5 @@
 //! The real `lab` command against a real server.
 
-use std::{io::Write, process::Stdio};
-
 use serde_json::Value;
 
 use crate::{
@@ -87,16 +85,8 @@ fn failures_have_exit_codes_and_one_envelope() {
 fn secrets_come_by_standard_input_and_are_not_shown() {
     let server = Server::start();
     server.deploy("guestbook", &Repository::of_example("guestbook"));
-    let mut child = server
-        .lab_command()
-        .args(["superuser", "guestbook", "me@example.com", "--password-stdin"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"my own passw0rd\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output =
+        server.lab_with_input(&["superuser", "guestbook", "me@example.com", "--password-stdin"], "my own passw0rd\n");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let everything = format!("{}{}{}", text(&output.stdout), text(&output.stderr), server.log());
     assert!(!everything.contains("my own passw0rd"), "{everything}");

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use futures_util::StreamExt;
 use lab_core::{
-    DeployRequest, Error, LabEvent,
+    DeployRequest, Error, LabEvent, Secret, VariableChange,
     deploy::{DeployEventKind, DeployState, DeployStep},
     router::{Target, Unavailable},
     testing::source::FakeCommit,
@@ -308,10 +308,15 @@ fn an_apps_variables_reach_its_process_and_required_ones_are_asked_for() {
         let failed = finished(lab, "app", started.deployment).await;
         let problem = failed.problem.unwrap();
         assert!(problem.code == "missing_variables" && problem.message.contains("API_KEY"), "{problem:?}");
-        let file = world.data().app(&name("app")).env();
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, "API_KEY=abc\n").unwrap();
+        let variables = |key: &str| [("API_KEY".parse().unwrap(), Secret::new(key))].into();
+        let change = VariableChange { set: variables("first"), ..VariableChange::default() };
+        assert_eq!(lab.change_variables(&name("app"), change).await.unwrap(), ["API_KEY"]);
         deploy(lab, "app").await;
+        let request = DeployRequest { variables: variables("abc"), ..request("app") };
+        assert!(!format!("{request:?}").contains("abc"));
+        let started = lab.deploy(request).await.unwrap();
+        assert!(matches!(lab.change_variables(&name("app"), VariableChange::default()).await, Err(Error::Busy { .. })));
+        assert_eq!(finished(lab, "app", started.deployment).await.state, DeployState::Succeeded);
         let calls = world.supervisor.calls();
         let spec = calls.iter().rev().find_map(|call| match call {
             lab_core::testing::supervisor::SupervisorCall::Start(spec) => Some(spec),

@@ -35,4 +35,5 @@ mod server;
 mod stack;
 mod units;
 mod upgrade;
+mod variables;
 mod world;

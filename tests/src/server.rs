@@ -1,6 +1,7 @@
 //! A real `lab-server` process with its own data, and the real `lab` command to drive it.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::OnceLock,
@@ -189,6 +190,15 @@ impl Server {
     /// Runs `lab` in a folder.
     pub fn lab_in(&self, folder: &Path, words: &[&str]) -> Output {
         self.lab_command().current_dir(folder).args(words).output().unwrap()
+    }
+
+    /// Runs `lab` with this as its standard input.
+    pub fn lab_with_input(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.lab_command();
+        let command = command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// The `lab` command for this server.

@@ -9,7 +9,7 @@ use lab_core::{
 };
 use serde_json::json;
 
-use super::{apps::secret_from_stdin, checkout::Checkout};
+use super::{apps::secret_from_stdin, checkout::Checkout, env};
 use crate::{args::Deploy, client::Client, error::CliError, output::Output};
 
 /// How often, and how long after one another, a stream that broke is taken up again before its server is given up.
@@ -18,6 +18,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Result<(), CliError> {
     let token = if what.token_stdin { Some(secret_from_stdin("Token", output)?) } else { None };
+    let env = what.env_file.as_deref().map(env::from_file).transpose()?.unwrap_or_default();
     let (detach, root, rehearsal) = (what.detach, what.root.clone(), what.rehearse);
     let (seed_data, accept_loss) = (what.seed_data, what.accept_loss);
     let Chosen { name, repository, branch } = choose(client, what, output).await?;
@@ -30,6 +31,7 @@ pub(crate) async fn deploy(client: &Client, what: Deploy, output: &Output) -> Re
         "rehearsal": rehearsal,
         "seed_data": seed_data,
         "accept_loss": accept_loss,
+        "env": env,
     });
     let view: AppView = client.post("/api/deploy", Some(&body)).await?;
     to_its_end(client, &name, view, detach, output).await

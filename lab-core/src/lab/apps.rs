@@ -20,6 +20,7 @@ use crate::{
     reconcile,
     release::Release,
     supervisor::ProcessState,
+    variables,
 };
 
 /// How many of an app's last lines an error shows.
@@ -244,43 +245,11 @@ impl Lab {
     /// The app's own variables.
     pub(crate) async fn app_env(&self, dirs: &AppDirs) -> Result<BTreeMap<String, String>, Error> {
         let path = dirs.env();
-        match tokio::fs::read_to_string(&path).await {
-            Ok(text) => Ok(parse_env(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-            Err(error) => Err(Error::storage("read", &path)(error)),
-        }
+        blocking(move || variables::read(&path)).await
     }
 }
 
 /// The port of an app that has a release.
 fn port_of(app: &App) -> Result<Port, Error> {
     app.port.ok_or_else(|| Error::Bug(format!("`{}` has a release but no port", app.name)))
-}
-
-/// Lines of `NAME=value`; empty lines, comments and what is no name are passed over.
-fn parse_env(text: &str) -> BTreeMap<String, String> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .filter(|(name, value)| {
-            !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                && !name.starts_with(|c: char| c.is_ascii_digit())
-                && !value.contains('\0')
-        })
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_lines_of_name_and_value() {
-        let env = parse_env("A=1\n# B=2\n\nC = 3\n9X=4\nD=a=b\n  E=5  \nbad-name=6\n");
-        let expected = [("A", "1"), ("D", "a=b"), ("E", "5")];
-        assert_eq!(env, expected.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect());
-    }
 }

@@ -8,6 +8,7 @@ use semver::Version;
 use super::activity::Doing;
 use crate::{
     App, AppName, DeployRequest, DeployStarted, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
+    VariableChange,
     blocking::blocking,
     builder::plan::Server,
     deploy::{DeployAction, DeployState, Deployment, journal::Journal, pipeline::Run, upgrade::Upgrade},
@@ -34,6 +35,10 @@ impl Lab {
             }
             let app = self.with_port(&name).await?;
             let token = self.keep_token(&name, request.token, repository.credentials().is_some()).await?;
+            if !request.variables.is_empty() {
+                let change = VariableChange { set: request.variables, ..VariableChange::default() };
+                self.write_variables(&self.dirs(&name), change).await?;
+            }
             let mut record = new_deployment(id, release, &name, &repository, branch.clone());
             record.by = request.by;
             self.note(&name, Event::DeployStarted { first: app.release.is_none() }).await?;

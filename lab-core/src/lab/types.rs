@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    App, AppName, DeploymentId, GitRef, GitUrl, Port, Secret, UrlPolicy,
+    App, AppName, DeploymentId, GitRef, GitUrl, Port, Secret, UrlPolicy, VariableName,
     builder::Builder,
     builder::RepoPath,
     deploy::{DeployState, Deployment},
@@ -159,6 +159,8 @@ pub struct DeployRequest {
     pub rehearsal: Option<RehearsalPolicy>,
     /// Whether its migrations may take collections, fields or rows away. Otherwise a rehearsal that sees them do so stops it.
     pub accept_loss: bool,
+    /// Variables that the app gets before it is built and started, beside those it has.
+    pub variables: BTreeMap<VariableName, Secret>,
     /// Who asks for it, for the record.
     pub by: Option<String>,
     /// Whether a new app begins with the `pb_data` that its repository holds, if any. Data that is there stays.
@@ -176,6 +178,7 @@ impl DeployRequest {
             root: None,
             rehearsal: None,
             accept_loss: false,
+            variables: BTreeMap::new(),
             by: None,
             seed_data: false,
         }

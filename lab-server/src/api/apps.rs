@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Answer, Api,
-    extract::{Asked, Body, LogQuery, Named, RemoveQuery, SuperuserBody},
+    extract::{Asked, Body, LogQuery, Named, RemoveQuery, SuperuserBody, VariablesBody},
 };
 
 pub(super) async fn list(State(api): State<Api>) -> Answer<Json<Vec<AppView>>> {
@@ -66,6 +66,18 @@ pub(super) async fn superuser(
 ) -> Answer<impl IntoResponse> {
     let password = api.lab.create_superuser(&name, &body.email, body.password.map(Secret::new)).await?;
     Ok(Json(json!({"email": body.email, "password": password.expose()})))
+}
+
+pub(super) async fn variables(State(api): State<Api>, Named(name): Named) -> Answer<Json<Vec<String>>> {
+    Ok(Json(api.lab.variables(&name).await?))
+}
+
+pub(super) async fn change_variables(
+    State(api): State<Api>,
+    Named(name): Named,
+    Body(body): Body<VariablesBody>,
+) -> Answer<Json<Vec<String>>> {
+    Ok(Json(api.lab.change_variables(&name, body.into()).await?))
 }
 
 pub(super) async fn releases(State(api): State<Api>, Named(name): Named) -> Answer<Json<Vec<ReleaseView>>> {

@@ -1,6 +1,10 @@
 //! What handlers take out of a request. Whatever does not fit is a [`Problem`] before a handler runs.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -8,8 +12,8 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use lab_core::{
-    AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, builder::RepoPath,
-    rehearsal::RehearsalPolicy, router::Hostname,
+    AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, VariableChange, VariableName,
+    builder::RepoPath, rehearsal::RehearsalPolicy, router::Hostname,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -110,6 +114,8 @@ pub(super) struct DeployBody {
     accept_loss: bool,
     root: Option<RepoPath>,
     rehearsal: Option<RehearsalPolicy>,
+    #[serde(default)]
+    env: BTreeMap<VariableName, String>,
 }
 
 impl DeployBody {
@@ -123,10 +129,31 @@ impl DeployBody {
             root: self.root,
             rehearsal: self.rehearsal,
             accept_loss: self.accept_loss,
+            variables: secret(self.env),
             by: None,
             seed_data: self.seed_data,
         })
     }
+}
+
+/// The body of `PATCH …/env`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VariablesBody {
+    #[serde(default)]
+    set: BTreeMap<VariableName, String>,
+    #[serde(default)]
+    unset: BTreeSet<VariableName>,
+}
+
+impl From<VariablesBody> for VariableChange {
+    fn from(body: VariablesBody) -> Self {
+        Self { set: secret(body.set), unset: body.unset }
+    }
+}
+
+fn secret(values: BTreeMap<VariableName, String>) -> BTreeMap<VariableName, Secret> {
+    values.into_iter().map(|(name, value)| (name, Secret::new(value))).collect()
 }
 
 /// The body of `POST …/upgrade`.

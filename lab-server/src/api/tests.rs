@@ -82,7 +82,11 @@ impl Bench {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Reply {
-        let request = Request::post(path).header("content-type", "application/json");
+        self.call_with("POST", path, body).await
+    }
+
+    async fn call_with(&self, method: &str, path: &str, body: &Value) -> Reply {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         self.send(request.body(Body::from(body.to_string())).expect("a request")).await
     }
 
@@ -260,6 +264,31 @@ async fn a_token_reaches_the_source_and_no_answer() {
     }
     assert!(!shown.contains("s3cr3t"), "{shown}");
     assert!(bench.source.journal()[0].with_token);
+}
+
+#[tokio::test]
+async fn variables_are_changed_and_only_their_names_told() {
+    let bench = bench().await;
+    let body = json!({"repository": REPOSITORY, "subdomain": "app", "env": {"FIRST": "s3cr3t-1"}});
+    let mut shown = bench.post("/api/deploy", &body).await.body.to_string();
+    bench.lab.idle().await;
+    let change = json!({"set": {"SECOND": "s3cr3t-2"}, "unset": ["FIRST", "THIRD"]});
+    let changed = bench.call_with("PATCH", "/api/apps/app/env", &change).await;
+    assert_eq!((changed.status, &changed.body), (200, &json!(["SECOND"])));
+    assert_eq!(bench.call("GET", "/api/apps/app/env").await.body, json!(["SECOND"]));
+    for (body, status) in [
+        (json!({"set": {"PATH": "s3cr3t-3"}}), 422),
+        (json!({"set": {"A B": "s3cr3t-3"}}), 422),
+        (json!({"set": {"A": "s3cr3t-3\u{0}"}}), 400),
+        (json!({"set": {"A": "s3cr3t-3"}, "colour": 1}), 422),
+    ] {
+        let refused = bench.call_with("PATCH", "/api/apps/app/env", &body).await;
+        assert_eq!(refused.status, status, "{body}: {}", refused.body);
+        shown.push_str(&refused.body.to_string());
+    }
+    assert_eq!(bench.call_with("PATCH", "/api/apps/nobody/env", &change).await.status, 404);
+    shown.push_str(&bench.call("GET", "/api/apps/app").await.body.to_string());
+    assert!(!shown.contains("s3cr3t"), "{shown}");
 }
 
 #[tokio::test]
