@@ -10,8 +10,9 @@ use crate::{
 
 on_every_stack!(async variables_reach_the_app_and_nobody_else);
 
+/// Its second variable is one that nobody gives it.
 const HOOK: &str = "routerAdd('GET', '/api/shown', (e) => e.json(200, {
-    first: $os.getenv('FIRST'), key: $os.getenv('API_KEY')
+    first: $os.getenv('FIRST'), other: $os.getenv('NOBODYS'), key: $os.getenv('API_KEY')
 }))";
 
 /// What no format takes by itself: supervisord's file, shells, JSON.
@@ -29,20 +30,21 @@ async fn variables_reach_the_app_and_nobody_else(stack: Stack) {
     // the file's own quoting takes `\n` for a line's end
     let file = "FIRST=one\nexport API_KEY=\"hunter2\\nsecond\"\n";
     let deployed = server.lab_with_input(&["deploy", &address, "--name", "app", "--env-file", "-"], file);
-    assert!(deployed.status.success(), "{}", String::from_utf8_lossy(&deployed.stderr));
+    let said = String::from_utf8_lossy(&deployed.stderr).into_owned();
+    assert!(deployed.status.success() && said.contains("which are not set: NOBODYS ("), "{said}");
     let visitor = server.visit("app");
     let shown = async || visitor.get_json("/api/shown").await;
-    assert_eq!(shown().await, json!({"first": "one", "key": "hunter2\nsecond"}));
+    assert_eq!(shown().await, json!({"first": "one", "other": "", "key": "hunter2\nsecond"}));
 
     let set = server.lab_json(&["env", "app", "set", &format!("FIRST={HOSTILE}"), "OTHER=x"]);
     assert_eq!(set, json!({"names": ["API_KEY", "FIRST", "OTHER"], "restarted": true}));
-    assert_eq!(shown().await, json!({"first": HOSTILE, "key": "hunter2\nsecond"}));
+    assert_eq!(shown().await, json!({"first": HOSTILE, "other": "", "key": "hunter2\nsecond"}));
     let before = server.pid("app");
     let unset = server.lab_json(&["env", "app", "unset", "FIRST", "OTHER", "--no-restart"]);
     assert_eq!(unset, json!({"names": ["API_KEY"], "restarted": false}));
     assert_eq!((server.pid("app"), &shown().await["first"]), (before, &json!(HOSTILE)));
     assert!(server.lab(&["restart", "app"]).status.success());
-    assert_eq!(shown().await, json!({"first": "", "key": "hunter2\nsecond"}));
+    assert_eq!(shown().await, json!({"first": "", "other": "", "key": "hunter2\nsecond"}));
     assert_eq!(server.lab_json(&["env", "app", "ls"]), json!(["API_KEY"]));
 
     for (words, code) in [(["set", "PORT=1"], 2), (["set", "A-B=1"], 2), (["unset", "1"], 2)] {

@@ -121,6 +121,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
     let public = folders.public.or(committed).map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
+    let env_hints = variables::hints(&scope, &[folders.hooks.as_deref(), folders.migrations.as_deref()], module);
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
     let default = HealthCheck::default();
@@ -142,7 +143,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .flat_map(|env| env.required.iter().map(|name| name.as_str().to_owned()))
             .collect(),
         seed,
-        env_hints: variables::hints(&scope),
+        env_hints,
         env_file: env_file.is_some(),
         warnings: notes.warnings,
         reasons: notes.reasons,

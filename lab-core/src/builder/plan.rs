@@ -41,7 +41,7 @@ pub struct BuildPlan {
     /// A committed `pb_data` with a `data.db`. It is used only when the owner asks for it and the app has no data yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<PathBuf>,
-    /// Names of variables that `.env.example` and the like mention: a hint, nothing is missed without them.
+    /// Names of variables that `.env.example` and the like mention, or the code reads: a hint, it may do without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_hints: Vec<String>,
     /// Whether the app's program ends when its working directory holds no `.env` file.

@@ -200,7 +200,18 @@ impl Run {
         let plan = self.not_older(plan).await?;
         let env = self.lab.app_env(&self.dirs).await?;
         let names: Vec<String> = plan.required_env.iter().filter(|name| !env.contains_key(*name)).cloned().collect();
-        if names.is_empty() { Ok(plan) } else { Err(Error::MissingVariables { app: self.app.clone(), names }) }
+        if !names.is_empty() {
+            return Err(Error::MissingVariables { app: self.app.clone(), names });
+        }
+        let unset: Vec<&str> =
+            plan.env_hints.iter().filter(|name| !env.contains_key(*name)).map(String::as_str).collect();
+        if !unset.is_empty() {
+            let (app, names) = (&self.app, unset.join(", "));
+            let line =
+                format!("it may want these variables, which are not set: {names} (`lab env {app} set NAME=value`)");
+            self.journal.emit(DeployEventKind::Log { line });
+        }
+        Ok(plan)
     }
 
     /// The plan with the PocketBase that the app was upgraded to, where the repository asks for an older one.

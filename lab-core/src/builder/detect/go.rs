@@ -12,7 +12,7 @@ mod needs;
 mod reads;
 
 use mains::{Main, mains};
-pub(super) use needs::wants_env_file;
+pub(super) use needs::{files, wants_env_file};
 pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {

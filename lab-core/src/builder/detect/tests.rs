@@ -211,6 +211,28 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
 }
 
 #[test]
+fn variables_that_the_code_reads_are_hints() {
+    const HOOK: &str = "const key = $os.getenv('KEY'), other = $os.getenv(name), port = $os.getenv(`PORT`)";
+    const PROGRAM: &str = "package main\n\nimport \"github.com/pocketbase/pocketbase\"\n\n\
+        func main() {\n\tif v, ok := os.LookupEnv(\"A\"); ok {}\n\tos.Getenv(\"B C\")\n\tos.Getenv(\"D";
+    let hints = |files: Files| plan(files).unwrap().env_hints;
+    let found = hints(&[
+        ("pb_hooks/main.pb.js", HOOK),
+        ("pb_migrations/1_a.js", "migrate((app) => { $os.getenv( \"ADMIN\" ) })"),
+        ("other/pb.js", "$os.getenv('NOT')"),
+        (".env.example", "MAIL=x\nKEY=\n"),
+    ]);
+    assert_eq!(found, ["ADMIN", "KEY", "MAIL"]);
+    let found = hints(&[
+        ("go.mod", GO_MOD),
+        ("main.go", PROGRAM),
+        ("internal/x/x.go", "os.Getenv(\"E\")"),
+        ("vendor/x/x.go", "os.Getenv(\"F\")"),
+    ]);
+    assert_eq!(found, ["A", "E"]);
+}
+
+#[test]
 fn a_hostile_tree_is_planned_in_bounded_time() {
     let mut tree = Tree::of(&[("pb_hooks/a.pb.js", "")]);
     let flags = "--dir=".repeat(40_000);
@@ -257,7 +279,7 @@ const WORDS: &[&str] = &[
 fn content() -> impl Strategy<Value = String> {
     let known = [GO_MOD, MAIN, VITE, SVELTEKIT, PLAIN, "-> ..", "-> ../..", "-> backend", "-> /etc", "-> pb_public"];
     let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\nmodule) = \"[a-z./_]{0,12}\"";
-    let go = "package main\nvar _ = f\\(\"[a-z./_]{0,12}\", \"[a-z./*]{0,6}\"\\)\n";
+    let go = "package main\nvar _ = os.Getenv\\(\"[A-Z]{0,3}\", f\\(\"[a-z./_]{0,12}\", \"[a-z./*]{0,6}\"\\)\n";
     let vite = "outDir: '[a-z./_]{0,12}'";
     prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), toml, go, vite, "\\PC{0,40}"]
 }

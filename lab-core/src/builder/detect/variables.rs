@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Scope, candidate, package::Package, paths};
+use super::{Scope, candidate, go, package::Package, paths};
+use crate::VariableName;
 
 /// A longer list of imported names is none.
 const MAX_IMPORT: usize = 4 << 10;
@@ -27,15 +28,32 @@ const ADDRESSES: &[&str] = &[
 const PUBLIC: &[&str] =
     &["VITE_", "PUBLIC_", "NEXT_PUBLIC_", "NUXT_PUBLIC_", "REACT_APP_", "VUE_APP_", "ASTRO_", "GATSBY_"];
 
-/// Names that `.env.example` and the like mention, where an app and its frontend would have one.
-pub(super) fn hints(scope: &Scope<'_>) -> Vec<String> {
+/// Names that `.env.example` and the like mention, where an app and its frontend would have one, and that the app's own
+/// code reads: hooks, migrations, a Go program.
+pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&str>) -> Vec<String> {
     let examples = scope.tree.texts().filter(|(path, _)| is_example(paths::name(path)));
     let near = examples.filter(|(path, _)| {
         let folder = paths::parent(path);
         paths::depth_below(path, &scope.root) <= candidate::DEPTH + 1 && candidate::decoy(folder, &scope.root).is_none()
     });
-    let names: BTreeSet<&str> = near.flat_map(|(_, text)| assigned(text).map(|(name, _)| name)).collect();
+    let mut names: BTreeSet<&str> = near.flat_map(|(_, text)| assigned(text).map(|(name, _)| name)).collect();
+    let scripts = code.iter().flatten().flat_map(|folder| scope.tree.texts_below(folder));
+    names.extend(scripts.flat_map(|(_, text)| arguments(text, &["$os.getenv("])));
+    let program = module.into_iter().flat_map(|module| go::files(scope, module));
+    names.extend(program.flat_map(|(_, text)| arguments(text, &["os.Getenv(", "os.LookupEnv("])));
+    // what Lab sets is nobody's to give
+    names.retain(|name| name.parse::<VariableName>().is_ok());
     names.into_iter().take(MAX_HINTS).map(str::to_owned).collect()
+}
+
+/// The texts that calls of these have as their first argument.
+fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    calls.iter().flat_map(move |call| text.match_indices(call)).filter_map(move |(at, call)| {
+        let rest = text[at + call.len()..].trim_start();
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
+        let (argument, _) = rest[1..].split_once(quote)?;
+        Some(argument)
+    })
 }
 
 /// `.env.example`, `.env.local.sample`, `env.template`, `example.env`

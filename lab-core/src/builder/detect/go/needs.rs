@@ -22,7 +22,7 @@ const WITH_C: &[&str] = &[
 ];
 
 /// The Go files of a module, tests and copies of libraries apart.
-pub(super) fn files<'a>(scope: &'a Scope<'_>, module: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(in super::super) fn files<'a>(scope: &'a Scope<'_>, module: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let module = module.to_owned();
     scope.tree.texts_below(&module).filter(move |(path, _)| {
         let inside = paths::relative(path, &module);
