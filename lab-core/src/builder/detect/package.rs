@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Scope, paths};
+use super::{Scope, manager::Pnpm, paths};
 
 /// A package.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ impl Package {
             scripts: texts("scripts"),
             dependencies: texts("devDependencies").into_iter().chain(texts("dependencies")).collect(),
             is_workspace: json.get("workspaces").is_some()
-                || scope.tree.is_file(&paths::join(folder, "pnpm-workspace.yaml")),
+                || Pnpm::read(scope, folder).is_some_and(|pnpm| pnpm.has_packages()),
             manager: json.get("packageManager").and_then(Value::as_str).map(str::to_owned),
             engines: texts("engines").into_iter().chain(texts("volta")).collect(),
         })

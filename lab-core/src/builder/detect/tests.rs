@@ -17,6 +17,7 @@ const MAIN: &str = "// Command app.\npackage main\n\nimport \"github.com/pocketb
 const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
 const VITE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7","@sveltejs/kit":"2"}}"#;
+const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
 fn plan(files: Files) -> Result<BuildPlan, BuildError> {
@@ -188,6 +189,13 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
     for (files, name, version) in [
         (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n")][..], "pnpm", "9"),
         (&[("web/pnpm-lock.yaml", "lockfileVersion: 5.4\n")], "pnpm", "7"),
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"), ("web/pnpm-workspace.yaml", ALLOWS)], "pnpm", "10"),
+        (&[("web/pnpm-lock.yaml", ""), ("pnpm-workspace.yaml", "packages:\n  - web\nallowBuilds: {}\n")], "pnpm", "10"),
+        (
+            &[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"), ("pnpm-workspace.yaml", "packages:\n  - web\n")],
+            "pnpm",
+            "9",
+        ),
         (&[("web/yarn.lock", "# yarn lockfile v1\n")], "yarn", "1"),
         (&[("web/yarn.lock", "__metadata:\n  version: 6\n")], "yarn", "3"),
         (&[("web/yarn.lock", "__metadata:\n  version: 8\n")], "yarn", "4"),

@@ -16,6 +16,10 @@ const HINTS: &[(&str, &str)] = &[
         "ERR_PNPM_OUTDATED_LOCKFILE",
         "`pnpm-lock.yaml` does not match `package.json`: run `pnpm install` and commit both",
     ),
+    (
+        "packages field missing or empty",
+        "`pnpm-workspace.yaml` has settings for pnpm 10: state that version as `packageManager` in `package.json`",
+    ),
     ("lockfile needs to be updated", "`yarn.lock` does not match `package.json`: run `yarn install` and commit both"),
     (
         "lockfile would have been modified",

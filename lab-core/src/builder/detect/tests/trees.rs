@@ -1,6 +1,6 @@
 //! Trees, and the plan of each on one line.
 
-use super::{Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
+use super::{ALLOWS, Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
     ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
@@ -155,6 +155,26 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "a frontend with pnpm",
         &[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE), ("web/pnpm-lock.yaml", "")],
         "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile, pnpm run build] web/dist",
+    ),
+    (
+        "pnpm's settings are no workspace",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("package.json", VITE),
+            ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+            ("pnpm-workspace.yaml", ALLOWS),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend  [pnpm install --frozen-lockfile, pnpm run build] dist",
+    ),
+    (
+        "pnpm's settings above a frontend",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", VITE),
+            ("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+            ("pnpm-workspace.yaml", ALLOWS),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile --ignore-workspace, pnpm run build] web/dist",
     ),
     (
         "a frontend with bun",
