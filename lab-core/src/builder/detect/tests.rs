@@ -18,6 +18,8 @@ const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
 const VITE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7","@sveltejs/kit":"2"}}"#;
 const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
+const REACT_APP: &str = r#"{"scripts":{"build":"react-scripts build"},"dependencies":{"react-scripts":"5"}}"#;
+const ASTRO: &str = r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5"}}"#;
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
 fn plan(files: Files) -> Result<BuildPlan, BuildError> {
@@ -215,6 +217,7 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
     assert_eq!(env(&[("web/.env.example", "VITE_PB_URL=\nVITE_TITLE=x\nPB_URL=x\n")])["VITE_PB_URL"], "/");
     assert_eq!(env(&[("web/.env", "export VITE_API_URL=http://localhost:8090\n")])["VITE_API_URL"], "/");
     assert!(env(&[("web/.env", "VITE_API_URL=https://api.example.com\n")]).is_empty());
+    assert_eq!(env(&[("web/package.json", REACT_APP)])["CI"], "false");
     assert!(frontend(&[]).optional, "the app runs without it");
 }
 

@@ -402,6 +402,43 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
 }
 
 #[tokio::test]
+async fn create_react_app_is_not_told_that_it_is_in_ci() {
+    let mut bench = Bench::script("mkdir dist; echo $CI > dist/index.html\n");
+    fs::write(bench.checkout().join("package.json"), r#"{"dependencies":{"react-scripts":"5"}}"#).expect("write");
+    let toml = bench.checkout().join("lab.toml");
+    fs::write(&toml, fs::read_to_string(&toml).expect("read") + "install = []\n").expect("write");
+    let page = |bench: &Bench| fs::read_to_string(bench.output().join("pb_public/index.html")).expect("page");
+    bench.build().await.expect("build");
+    assert_eq!(page(&bench), "false\n");
+    fs::remove_dir_all(bench.output()).expect("remove");
+    fs::remove_dir_all(bench.checkout().join("dist")).expect("remove");
+    bench.env.insert("CI".to_owned(), "true".to_owned());
+    bench.build().await.expect("build");
+    assert_eq!(page(&bench), "true\n", "the operator's word counts");
+}
+
+#[tokio::test]
+async fn what_fails_for_a_reason_of_its_tools_is_built_once_more_otherwise() {
+    let old = "case $NODE_OPTIONS in *legacy*) mkdir dist; echo page > dist/index.html;; *) echo ERR_OSSL_EVP_UNSUPPORTED; exit 1;; esac\n";
+    let bench = Bench::script(old);
+    assert!(bench.build().await.expect("build").warnings.concat().contains("--openssl-legacy-provider"));
+    let new = "[ $(node --version) = another ] || { echo 'x requires Node.js 99'; exit 1; }\nmkdir dist; echo page > dist/index.html\n";
+    let bench = Bench::script(new);
+    // as if they had been fetched
+    for version in ["22.23.3", "24.21.0"] {
+        let programs = bench.dir.path().join("cache/tools/node").join(version).join("bin");
+        fs::create_dir_all(&programs).expect("create");
+        fs::write(programs.join("node"), "#!/bin/sh\necho another\n").expect("write");
+        fs::set_permissions(programs.join("node"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+    assert!(bench.build().await.expect("build").warnings.concat().contains("built again with"));
+    // and only once
+    let bench = Bench::script("echo once >> times; echo ERR_OSSL_EVP_UNSUPPORTED; exit 1\n");
+    bench.build().await.expect_err("it fails");
+    assert_eq!(fs::read_to_string(bench.checkout().join("times")).expect("times"), "once\nonce\n");
+}
+
+#[tokio::test]
 async fn a_program_that_is_not_installed_is_named() {
     let mut bench = Bench::new(&[
         ("lab.toml", "[frontend]\ndirectory = \"frontend\""),

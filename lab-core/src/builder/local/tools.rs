@@ -110,7 +110,8 @@ impl Build {
                         return Err(error);
                     }
                     let Wanted { name, version, .. } = wanted;
-                    self.log.warn(&format!("{name} {version} could not be fetched ({error}): built with the server's"));
+                    self.log
+                        .setback(&format!("{name} {version} could not be fetched ({error}): built with the server's"));
                     names.push(format!("{name} of the server"));
                 }
             }
@@ -120,7 +121,7 @@ impl Build {
         Ok(Toolbox { path, names })
     }
 
-    async fn machine_node(&self) -> Option<Version> {
+    pub(super) async fn machine_node(&self) -> Option<Version> {
         version(&self.settings.path, "node", &["--version"]).await
     }
 
