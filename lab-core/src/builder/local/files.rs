@@ -36,10 +36,15 @@ pub(super) fn fill(
             }
         }
     }
-    if let Some(frontend) = frontend
-        && let Some(from) = output::output(checkout, frontend, log)?
-    {
-        copy.folder(&from, &job.output.join("pb_public"))?;
+    if let Some(frontend) = frontend {
+        match output::output(checkout, frontend, log) {
+            Ok(Some(from)) => copy.folder(&from, &job.output.join("pb_public"))?,
+            Ok(None) => {}
+            Err(error @ BuildError::Invalid { .. }) if frontend.optional => {
+                log.warn(&format!("the frontend was left out: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
     }
     if let Some(from) = plan.seed.as_deref().filter(|_| job.seed) {
         log.say(&format!("`{}` becomes the data of the new app", from.display()));

@@ -1,6 +1,6 @@
 //! Trees, and the plan of each on one line.
 
-use super::{ALLOWS, Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
+use super::{ALLOWS, ASTRO, Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
     ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
@@ -463,6 +463,29 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("shop/package.json", VITE),
         ],
         "pb 1.2.3; hooks pb/pb_hooks; frontend shop [npm install, npm run build] shop/dist",
+    ),
+    (
+        "Astro",
+        &[("pb_hooks/a.pb.js", ""), ("web/package.json", ASTRO), ("web/astro.config.mjs", "export default {}")],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run build] web/dist",
+    ),
+    (
+        "Astro with a server",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", ASTRO),
+            ("web/astro.config.mjs", "export default defineConfig({ adapter: node({ mode: 'standalone' }) })"),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "Astro that has an adapter and is static all the same",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", ASTRO),
+            ("web/astro.config.mjs", "export default defineConfig({ output: 'static', adapter: node() })"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run build] web/dist/client",
     ),
     (
         "Nuxt that a Dockerfile serves as files",
