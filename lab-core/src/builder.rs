@@ -89,9 +89,10 @@ impl fmt::Debug for BuildJob {
 pub struct Built {
     /// How it is run.
     pub run: RunSpec,
-    /// What the owner should know of this build: a lock file that is out of step, a frontend that was left out … A build
-    /// with any is not taken for one that would have the same result again.
+    /// What the owner should know of this build: a lock file that is out of step, a frontend that was left out …
     pub warnings: Vec<String>,
+    /// Whether the same build would have the same result: not where something failed that may go better another time.
+    pub is_repeatable: bool,
 }
 
 /// Why there is no plan or no release.

@@ -265,7 +265,8 @@ impl Run {
             commit,
             plan,
             run: built.run,
-            inputs: (built.warnings.is_empty() && !seeds).then_some(inputs),
+            inputs: (built.is_repeatable && !seeds).then_some(inputs),
+            warnings: built.warnings,
             deployment: Some(self.id),
             action: DeployAction::Deploy,
             by: self.journal.record().by,
@@ -298,6 +299,7 @@ impl Run {
         self.journal.update(|record| (record.release, record.reused) = (id, true)).await?;
         let line = format!("nothing has changed since release {id} was built: it serves again");
         self.journal.emit(DeployEventKind::Log { line });
+        self.warn(&release.warnings).await?;
         let work = self.lab.settings().data.work(self.id);
         blocking(move || durable::remove(&work).map_err(Error::storage("delete", &work))).await?;
         Ok(Some(release))
@@ -461,10 +463,12 @@ impl Run {
 
     /// The release run so that PocketBase goes on without a hook file that throws.
     async fn without_throwing_hooks(&self, mut release: Release, hook: &str) -> Result<Release, Error> {
+        let warning = format!("a hook file throws, and PocketBase goes on without it: {hook}");
         release.run.flags = Flags::OfficialWatching;
+        release.warnings.push(warning.clone());
         let dirs = self.dirs.clone();
         let release = blocking(move || release.seal(&dirs).map(|()| release)).await?;
-        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        self.warn(&[warning]).await?;
         Ok(release)
     }
 

@@ -102,7 +102,7 @@ impl Build {
             args: self.job.plan.args.clone(),
             health: self.job.plan.health.clone(),
         };
-        Ok(Built { run, warnings: self.log.warnings() })
+        Ok(Built { run, warnings: self.log.warnings(), is_repeatable: !self.log.has_setbacks() })
     }
 
     /// Runs one command to its end.
