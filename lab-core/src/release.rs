@@ -148,7 +148,8 @@ impl Release {
             || first.run.args != second.run.args
             || differ(&first.run.program)?
             || differ(Path::new("pb_migrations"))?
-            || differ(Path::new("pb_hooks"))?)
+            || differ(Path::new("pb_hooks"))?
+            || differ(Path::new("node_modules"))?)
     }
 
     /// Those that are kept, newest first. Blocks.

@@ -27,6 +27,7 @@ mod hints;
 mod inputs;
 mod install;
 mod log;
+mod packages;
 mod place;
 mod processes;
 mod redact;

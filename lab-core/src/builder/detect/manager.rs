@@ -14,6 +14,21 @@ pub(super) struct Manager {
     pub reason: String,
 }
 
+impl Manager {
+    /// Installs what is needed where it runs: as plain folders, and without scripts, which make nothing that hooks could
+    /// run.
+    pub(super) fn packages(&self) -> Vec<&'static str> {
+        let is_berry = self.install.iter().any(|word| word.ends_with("immutable"));
+        let further: &[&str] = match self.tool.name.as_str() {
+            "npm" => &["--omit=dev", "--ignore-scripts"],
+            "pnpm" => &["--prod", "--ignore-scripts", "--config.node-linker=hoisted"],
+            "yarn" if is_berry => &["--mode=skip-build"],
+            _ => &["--production", "--ignore-scripts"],
+        };
+        [self.install, further].concat()
+    }
+}
+
 struct Row {
     name: &'static str,
     locks: &'static [&'static str],

@@ -48,6 +48,9 @@ fn short(plan: &BuildPlan) -> String {
         let output = frontend.output.as_ref().map_or("?".to_owned(), |output| output.display().to_string());
         parts.push(format!("frontend {} [{}] {output}", frontend.directory.display(), commands.join(", ")));
     }
+    parts.extend(
+        plan.packages.as_ref().map(|it| format!("packages {} [{}]", it.directory.display(), it.install.join(" "))),
+    );
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));

@@ -50,7 +50,7 @@ pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&st
 }
 
 /// The texts that calls of these have as their first argument.
-fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+pub(super) fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     calls.iter().flat_map(move |call| text.match_indices(call)).filter_map(move |(at, call)| {
         let rest = text[at + call.len()..].trim_start();
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;

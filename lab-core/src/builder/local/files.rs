@@ -2,7 +2,7 @@
 
 use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
-use super::{copy::Copy, frontend::output, log::Log, place::Checkout, stop::Stop};
+use super::{copy::Copy, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
 use crate::builder::{
     BuildError, BuildJob, SEED,
     plan::{Frontend, Server},
@@ -26,6 +26,12 @@ pub(super) fn fill(
         if let Some(from) = from {
             copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
         }
+    }
+    if let Some(packages) = &plan.packages
+        && plan.hooks.as_ref().is_none_or(|hooks| !packages.directory.starts_with(hooks))
+        && let Some(from) = checkout.find(&packages.directory.join(MODULES))?
+    {
+        copy.folder(&from, &job.output.join(MODULES))?;
     }
     if let Server::Go { module, .. } = &plan.server {
         for path in &plan.files {

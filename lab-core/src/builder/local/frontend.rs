@@ -34,7 +34,7 @@ impl Build {
         let share = self.job.timeout / 3 * 2;
         let why = match timeout(share, self.build_frontend(frontend)).await {
             Ok(Ok(())) => return Ok(true),
-            Ok(Err(error)) if must_end(&error) => return Err(error),
+            Ok(Err(error)) if error.must_end() => return Err(error),
             Ok(Err(error)) => error.to_string(),
             Err(_) => {
                 format!("it took longer than {} s and was stopped; does its `build` script end?", share.as_secs())
@@ -96,7 +96,7 @@ impl Build {
     }
 
     /// Installs as the lock file says, or otherwise where that fails for a usual reason.
-    async fn install(
+    pub(super) async fn install(
         &self,
         words: &[String],
         directory: &Path,
@@ -146,9 +146,4 @@ impl super::BuildJob {
 /// Whether a variable is meant for visitors.
 pub(super) fn is_public(name: &str) -> bool {
     PUBLIC.iter().any(|start| name.starts_with(start))
-}
-
-/// Whether the build as a whole must end.
-fn must_end(error: &BuildError) -> bool {
-    matches!(error, BuildError::Cancelled | BuildError::TimedOut { .. })
 }

@@ -87,6 +87,9 @@ impl Build {
             Some(frontend) => self.frontend(frontend).await?,
             None => false,
         };
+        if let Some(packages) = &self.job.plan.packages {
+            self.packages(packages).await?;
+        }
         let (program, flags, pocketbase) = match &self.job.plan.server {
             Server::PocketBase { version } => self.official(version).await?,
             server @ Server::Go { pocketbase, .. } => {

@@ -52,6 +52,13 @@ impl Stop {
     }
 }
 
+impl BuildError {
+    /// Whether the build as a whole must end.
+    pub(super) fn must_end(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::TimedOut { .. })
+    }
+}
+
 /// The result of blocking work; a panic in it is an error here.
 pub(super) fn joined<T>(result: Result<T, JoinError>, action: &'static str, path: &Path) -> Result<T, BuildError> {
     result.map_err(|error| BuildError::Io { action, path: path.to_owned(), source: io::Error::other(error) })

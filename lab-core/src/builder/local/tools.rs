@@ -104,7 +104,7 @@ impl Build {
                     // a manager may bring programs of its own: before Node.js's
                     folders.insert(0, folder);
                 }
-                Err(error @ (BuildError::Cancelled | BuildError::TimedOut { .. })) => return Err(error),
+                Err(error) if error.must_end() => return Err(error),
                 Err(error) => {
                     if find(wanted.name, &self.settings.path).is_none() {
                         return Err(error);

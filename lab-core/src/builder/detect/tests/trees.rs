@@ -9,6 +9,36 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         &[("pb_hooks/a.pb.js", ""), ("pb_migrations/1.js", ""), ("pb_public/index.html", "")],
         "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; public pb_public",
     ),
+    (
+        "hooks that require packages of the folder they are in",
+        &[
+            (
+                "app/pb_hooks/a.pb.js",
+                "const { x } = require( '@scope/x/lib' ), y = require('./y'), z = require(`${__hooks}/z`)",
+            ),
+            ("app/package.json", r#"{"dependencies":{"@scope/x":"1"}}"#),
+            ("app/package-lock.json", "{}"),
+            ("package.json", r#"{"dependencies":{"@scope/x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks app/pb_hooks; packages app [npm ci --omit=dev --ignore-scripts]",
+    ),
+    (
+        "hooks that name packages in their own folder",
+        &[
+            ("pb_hooks/a.pb.js", "const x = require(`${__hooks}/node_modules/x/dist/x.js`)"),
+            ("pb_hooks/package.json", r#"{"dependencies":{"x":"1"}}"#),
+            ("pb_hooks/pnpm-lock.yaml", ""),
+        ],
+        "pb 1.2.3; hooks pb_hooks; packages pb_hooks [pnpm install --frozen-lockfile --prod --ignore-scripts --config.node-linker=hoisted]",
+    ),
+    (
+        "hooks whose packages are for their developers",
+        &[
+            ("pb_hooks/a.pb.js", "const x = require('x'), y = require('./y')"),
+            ("package.json", r#"{"dependencies":{"y":"1"},"devDependencies":{"x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
     (
         "a folder of any name",
