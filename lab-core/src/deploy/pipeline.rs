@@ -192,7 +192,10 @@ impl Run {
 
     async fn plan(&self) -> Result<BuildPlan, Error> {
         let checkout = self.lab.settings().data.work(self.id).join("checkout");
-        let plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()).await?;
+        let plan = tokio::select! {
+            () = self.cancel().cancelled() => return Err(Error::Cancelled),
+            plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()) => plan?,
+        };
         for reason in &plan.reasons {
             self.journal.emit(DeployEventKind::Log { line: reason.clone() });
         }

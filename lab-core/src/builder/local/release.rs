@@ -133,6 +133,7 @@ impl Build {
                 folders: Arc::new(folders),
                 max_disk_bytes: settings.max_disk_bytes,
                 max_files: settings.max_files,
+                min_free_bytes: settings.min_free_bytes,
                 max_processes: settings.max_processes,
             },
         };

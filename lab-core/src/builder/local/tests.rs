@@ -385,6 +385,27 @@ async fn a_build_that_prints_absurdly_much_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_build_ends_before_the_disk_is_full_wherever_it_writes() {
+    let mut bench = Bench::script("sleep 600\n");
+    bench.settings.min_free_bytes = Some(u64::MAX);
+    let error = bench.build().await.expect_err("stopped").to_string();
+    assert!(error.contains("were free on the server's disk"), "{error}");
+}
+
+#[tokio::test]
+async fn looks_at_repositories_that_do_not_end_hold_up_others_for_a_limited_time() {
+    let bench = Bench::new(&[("pb_hooks/a.pb.js", "")]);
+    let settings = LocalBuilderSettings { plan_timeout: Duration::from_millis(50), ..bench.settings.clone() };
+    let builder = LocalBuilder::new(settings, Arc::new(Scripts));
+    let left_behind = builder.looks.acquire_many(u32::try_from(MAX_LOOKS).expect("few")).await.expect("open");
+    let error = builder.plan(&bench.checkout(), None).await.expect_err("no place").to_string();
+    assert!(error.contains("could not be read within"), "{error}");
+    drop(left_behind);
+    let builder = LocalBuilder::new(bench.settings.clone(), Arc::new(Scripts));
+    builder.plan(&bench.checkout(), None).await.expect("plan");
+}
+
+#[tokio::test]
 async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
     let mut bench =
         Bench::script("env | sort > seen; mkdir dist; cp seen dist/index.html; echo x > \"$HOME/.npmrc\"\n");
