@@ -34,6 +34,8 @@ pub struct BuildJob {
     pub app: Option<AppName>,
     /// The tree, writable: builds write into it.
     pub checkout: PathBuf,
+    /// The name of its commit, which builds may ask git for.
+    pub commit: Option<String>,
     /// What [`Builder::plan`] said of it.
     pub plan: BuildPlan,
     /// An empty folder that becomes the release.
@@ -57,6 +59,7 @@ impl BuildJob {
         Self {
             app: None,
             checkout: checkout.into(),
+            commit: None,
             plan,
             output: output.into(),
             env: BTreeMap::new(),
@@ -74,6 +77,7 @@ impl fmt::Debug for BuildJob {
         f.debug_struct("BuildJob")
             .field("app", &self.app)
             .field("checkout", &self.checkout)
+            .field("commit", &self.commit)
             .field("plan", &self.plan)
             .field("output", &self.output)
             .field("env", &self.env.keys())

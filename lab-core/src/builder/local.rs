@@ -28,6 +28,7 @@ mod dependencies;
 mod environment;
 mod files;
 mod frontend;
+mod git;
 mod go;
 mod hints;
 mod inputs;

@@ -239,6 +239,7 @@ impl Run {
         let token = self.token.clone().or_else(|| settings.git_token.clone());
         let mut job = BuildJob {
             app: Some(self.app.clone()),
+            commit: Some(commit.hash.clone()),
             env: settings.build_env.clone(),
             app_env: self.lab.app_env(&self.dirs).await?,
             secrets: token.into_iter().collect(),
