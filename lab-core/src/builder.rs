@@ -34,6 +34,8 @@ pub struct BuildJob {
     pub app: Option<AppName>,
     /// The tree, writable: builds write into it.
     pub checkout: PathBuf,
+    /// The name of its commit, which builds may ask git for.
+    pub commit: Option<String>,
     /// What [`Builder::plan`] said of it.
     pub plan: BuildPlan,
     /// An empty folder that becomes the release.
@@ -57,6 +59,7 @@ impl BuildJob {
         Self {
             app: None,
             checkout: checkout.into(),
+            commit: None,
             plan,
             output: output.into(),
             env: BTreeMap::new(),
@@ -74,6 +77,7 @@ impl fmt::Debug for BuildJob {
         f.debug_struct("BuildJob")
             .field("app", &self.app)
             .field("checkout", &self.checkout)
+            .field("commit", &self.commit)
             .field("plan", &self.plan)
             .field("output", &self.output)
             .field("env", &self.env.keys())
@@ -89,9 +93,10 @@ impl fmt::Debug for BuildJob {
 pub struct Built {
     /// How it is run.
     pub run: RunSpec,
-    /// What the owner should know of this build: a lock file that is out of step, a frontend that was left out … A build
-    /// with any is not taken for one that would have the same result again.
+    /// What the owner should know of this build: a lock file that is out of step, a frontend that was left out …
     pub warnings: Vec<String>,
+    /// Whether the same build would have the same result: not where something failed that may go better another time.
+    pub is_repeatable: bool,
 }
 
 /// Why there is no plan or no release.

@@ -90,6 +90,9 @@ pub struct Release {
     /// build of the same might make otherwise, and for one of an earlier version of Lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<String>,
+    /// What its build told its owner, to be told again where it is used once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The deployment that made it; none for one of an earlier version of Lab.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<DeploymentId>,
@@ -145,7 +148,8 @@ impl Release {
             || first.run.args != second.run.args
             || differ(&first.run.program)?
             || differ(Path::new("pb_migrations"))?
-            || differ(Path::new("pb_hooks"))?)
+            || differ(Path::new("pb_hooks"))?
+            || differ(Path::new("node_modules"))?)
     }
 
     /// Those that are kept, newest first. Blocks.

@@ -41,6 +41,30 @@ async fn what_has_not_changed_is_not_built_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_built_with_a_warning_serves_again_unless_another_build_may_go_better() {
+    let real = Real::open().await;
+    let toml = |build: &str| {
+        format!(
+            "[frontend]\ndirectory = \".\"\ninstall = []\nbuild = \"{build}\"\noptional = true\noutput = \"site\"\n"
+        )
+    };
+    let repository = Repository::of_files(&[("pb_hooks/main.pb.js", "// a hook"), ("lab.toml", &toml("true"))]);
+    let first = real.deploy("app", &repository).await;
+    succeeded(&first);
+    assert!(first.warnings.concat().contains("did not make `site`"), "{:?}", first.warnings);
+    let second = real.deploy("app", &repository).await;
+    succeeded(&second);
+    assert_eq!((second.release, second.reused, second.warnings), (first.release, true, first.warnings));
+    repository.push(&[("lab.toml", &toml("false"))]);
+    for _ in 0..2 {
+        let deployment = real.deploy("app", &repository).await;
+        succeeded(&deployment);
+        assert!(!deployment.reused && deployment.warnings.concat().contains("could not be built"));
+    }
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hook_file_that_always_threw_keeps_the_app_neither_from_beginning_nor_from_going_on() {
     let real = Real::open().await;
     let throws = "throw new Error('not this one')";

@@ -57,6 +57,7 @@ const CASES: &[Case] = &[
         make: |to, _| script(to, "trap '' TERM; while :; do sleep 1; done"),
         ends: Some(("build_timed_out", "longer than")),
     },
+    Case { name: "detected-never-ends", make: detected_never_ends, ends: None },
     Case {
         name: "prints",
         make: |to, _| script(to, "yes 'a line that is printed again and again'"),
@@ -109,6 +110,12 @@ fn script(to: &Path, text: &str) {
             ("build.sh", text),
         ],
     );
+}
+
+/// Nobody said that it is the app's frontend: the backend is deployed without.
+fn detected_never_ends(to: &Path, _: &Path) {
+    let package = r#"{"scripts":{"build":"trap '' TERM; while :; do sleep 1; done"}}"#;
+    files(to, &[("frontend/package.json", package), ("pb_hooks/main.pb.js", HOOK)]);
 }
 
 fn links_out(to: &Path, outside: &Path) {

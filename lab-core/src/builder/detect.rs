@@ -26,6 +26,7 @@ mod manager;
 mod package;
 mod pocketbase;
 mod recipes;
+mod requires;
 mod variables;
 mod version;
 
@@ -117,6 +118,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     if let Some(file) = env_file {
         notes.say(format!("`{file}` ends the program when there is no `.env` file: it gets one"));
     }
+    let packages = requires::find(&scope, &folders, &mut notes);
     let seed = committed::seed(&scope, &folders, module, &mut notes).map(PathBuf::from);
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
@@ -131,6 +133,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         migrations: folders.migrations.map(PathBuf::from),
         public,
         frontend,
+        packages,
         files: files.into_iter().map(PathBuf::from).collect(),
         args: args(&stated),
         health: HealthCheck {

@@ -3,9 +3,15 @@
 //! Commands get a clean environment, a home of their own and shared caches. They are *not* confined otherwise: what a
 //! repository says to run can read and write what Lab's user can. Only people who may deploy may choose repositories.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,11 +28,13 @@ mod dependencies;
 mod environment;
 mod files;
 mod frontend;
+mod git;
 mod go;
 mod hints;
 mod inputs;
 mod install;
 mod log;
+mod packages;
 mod place;
 mod processes;
 mod redact;
@@ -55,8 +63,12 @@ pub struct LocalBuilderSettings {
     pub max_disk_bytes: u64,
     /// The same for their number of files and folders.
     pub max_files: u64,
+    /// A command is stopped when less is free on the disk that the checkout is on. None: 2 % of it, between 64 MiB and 1 GiB.
+    pub min_free_bytes: Option<u64>,
     /// A command that has more processes at a time is stopped.
     pub max_processes: usize,
+    /// How long it may take to plan a build.
+    pub plan_timeout: Duration,
     /// What builds share is kept below so many bytes: what was used longest ago is deleted.
     pub max_cache_bytes: u64,
     /// Variables for every command: proxies, CA files, `GOFLAGS` … A job's own come on top.
@@ -77,7 +89,9 @@ impl LocalBuilderSettings {
             max_printed_bytes: 256 << 20,
             max_disk_bytes: 8 << 30,
             max_files: 2_000_000,
+            min_free_bytes: None,
             max_processes: 1000,
+            plan_timeout: Duration::from_mins(1),
             max_cache_bytes: 10 << 30,
             env: BTreeMap::new(),
             grace: Duration::from_millis(500),
@@ -91,13 +105,35 @@ pub struct LocalBuilder {
     settings: Arc<LocalBuilderSettings>,
     binaries: Arc<dyn PocketBaseBinaries>,
     cache: Arc<cache::Cache>,
+    /// The trim of the cache that is at work, if any. It ends with the builder.
+    trims: Arc<Mutex<JoinSet<()>>>,
+    /// One place for each look at a repository, held by its thread until that ends, whoever still waits for it.
+    looks: Arc<Semaphore>,
 }
+
+/// So many repositories are looked at at a time.
+const MAX_LOOKS: usize = 8;
 
 impl LocalBuilder {
     /// A builder that takes official binaries from `binaries`.
     pub fn new(settings: LocalBuilderSettings, binaries: Arc<dyn PocketBaseBinaries>) -> Self {
         let cache = Arc::new(cache::Cache::new(settings.cache_dir.clone()));
-        Self { settings: Arc::new(settings), binaries, cache }
+        let (trims, looks) = (Arc::default(), Arc::new(Semaphore::new(MAX_LOOKS)));
+        Self { settings: Arc::new(settings), binaries, cache, trims, looks }
+    }
+
+    /// Makes the cache smaller where it has grown too big; no build waits for that.
+    fn trim(&self) {
+        let (cache, cap) = (Arc::clone(&self.cache), self.settings.max_cache_bytes);
+        let mut trims = self.trims.lock().unwrap_or_else(PoisonError::into_inner);
+        while trims.try_join_next().is_some() {}
+        if trims.is_empty() {
+            trims.spawn(async move {
+                if let Err(error) = cache.trim(cap).await {
+                    tracing::warn!(error = %error, "what builds share could not be made smaller");
+                }
+            });
+        }
     }
 }
 
@@ -111,9 +147,24 @@ impl Builder for LocalBuilder {
         let (limits, checkout) = (self.settings.limits, checkout.to_owned());
         let mut settings = self.settings.detect.clone();
         settings.root = root.cloned().or(settings.root);
-        let at = checkout.clone();
-        let look = move || detect(&Tree::read(&checkout, &limits)?, &settings);
-        stop::joined(tokio::task::spawn_blocking(look).await, "read", &at)?
+        let (at, looks, limit) = (checkout.clone(), Arc::clone(&self.looks), self.settings.plan_timeout);
+        let look = async move {
+            let place = looks.acquire_owned().await;
+            let look = move || {
+                let _place = place;
+                detect(&Tree::read(&checkout, &limits)?, &settings)
+            };
+            tokio::task::spawn_blocking(look).await
+        };
+        // a thread cannot be stopped: it is left behind
+        let looked = tokio::time::timeout(limit, look).await.map_err(|_| BuildError::Invalid {
+            what: "the repository".to_owned(),
+            reason: format!(
+                "could not be read within {} s: is it very big? `--root` names the folder of the app in it",
+                limit.as_secs()
+            ),
+        })?;
+        stop::joined(looked, "read", &at)?
     }
 
     async fn build(
@@ -130,9 +181,7 @@ impl Builder for LocalBuilder {
             release::Build::start(Arc::clone(&self.settings), Arc::clone(&self.binaries), job, log, stop).await?;
         let done = build.run().await;
         drop(held);
-        if let Err(error) = self.cache.trim(self.settings.max_cache_bytes).await {
-            tracing::warn!(error = %error, "what builds share could not be made smaller");
-        }
+        self.trim();
         done
     }
 

@@ -25,6 +25,9 @@ pub struct BuildPlan {
     /// What is built to be served as `pb_public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
+    /// The npm packages that hooks require.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<Packages>,
     /// What a Go program reads in its working directory: files and folders, which are at the same place there as in the
     /// module. What is not there after the build is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -109,6 +112,19 @@ pub struct Frontend {
     /// folder, if anything, is served instead.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+}
+
+/// npm packages that hooks require. PocketBase looks for `node_modules` in its working directory, and hooks name one that
+/// is in their own folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packages {
+    /// The folder of `package.json`.
+    pub directory: PathBuf,
+    /// Installs them, as program and arguments; empty: they are there.
+    pub install: Vec<String>,
+    /// The package manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Tool>,
 }
 
 /// A tool that a build asks for.

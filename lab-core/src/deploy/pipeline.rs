@@ -192,7 +192,10 @@ impl Run {
 
     async fn plan(&self) -> Result<BuildPlan, Error> {
         let checkout = self.lab.settings().data.work(self.id).join("checkout");
-        let plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()).await?;
+        let plan = tokio::select! {
+            () = self.cancel().cancelled() => return Err(Error::Cancelled),
+            plan = self.lab.backends().builder.plan(&checkout, self.root.as_ref()) => plan?,
+        };
         for reason in &plan.reasons {
             self.journal.emit(DeployEventKind::Log { line: reason.clone() });
         }
@@ -236,6 +239,7 @@ impl Run {
         let token = self.token.clone().or_else(|| settings.git_token.clone());
         let mut job = BuildJob {
             app: Some(self.app.clone()),
+            commit: Some(commit.hash.clone()),
             env: settings.build_env.clone(),
             app_env: self.lab.app_env(&self.dirs).await?,
             secrets: token.into_iter().collect(),
@@ -265,7 +269,8 @@ impl Run {
             commit,
             plan,
             run: built.run,
-            inputs: (built.warnings.is_empty() && !seeds).then_some(inputs),
+            inputs: (built.is_repeatable && !seeds).then_some(inputs),
+            warnings: built.warnings,
             deployment: Some(self.id),
             action: DeployAction::Deploy,
             by: self.journal.record().by,
@@ -298,6 +303,7 @@ impl Run {
         self.journal.update(|record| (record.release, record.reused) = (id, true)).await?;
         let line = format!("nothing has changed since release {id} was built: it serves again");
         self.journal.emit(DeployEventKind::Log { line });
+        self.warn(&release.warnings).await?;
         let work = self.lab.settings().data.work(self.id);
         blocking(move || durable::remove(&work).map_err(Error::storage("delete", &work))).await?;
         Ok(Some(release))
@@ -461,10 +467,12 @@ impl Run {
 
     /// The release run so that PocketBase goes on without a hook file that throws.
     async fn without_throwing_hooks(&self, mut release: Release, hook: &str) -> Result<Release, Error> {
+        let warning = format!("a hook file throws, and PocketBase goes on without it: {hook}");
         release.run.flags = Flags::OfficialWatching;
+        release.warnings.push(warning.clone());
         let dirs = self.dirs.clone();
         let release = blocking(move || release.seal(&dirs).map(|()| release)).await?;
-        self.warn(&[format!("a hook file throws, and PocketBase goes on without it: {hook}")]).await?;
+        self.warn(&[warning]).await?;
         Ok(release)
     }
 

@@ -1,6 +1,6 @@
 //! A release with another PocketBase: everything else of it is that of the release that serves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use semver::Version;
@@ -9,7 +9,10 @@ use super::{DeployAction, pipeline::Run};
 use crate::{
     Error,
     blocking::blocking,
-    builder::{BuildJob, BuildPlan, plan::Server},
+    builder::{
+        BuildJob, BuildPlan,
+        plan::{Packages, Server},
+    },
     release::Release,
 };
 
@@ -27,13 +30,18 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     /// How the release is made: of the one that serves, as if that were a repository.
     fn plan(&self, folder: &Path) -> BuildPlan {
-        let there = |name: &str| folder.join(name).is_dir().then(|| name.into());
+        let there = |name: &str| folder.join(name).is_dir().then(|| PathBuf::from(name));
         BuildPlan {
             server: Server::PocketBase { version: self.to.to_string() },
             hooks: there("pb_hooks"),
             migrations: there("pb_migrations"),
             public: there("pb_public"),
             frontend: None,
+            packages: there("node_modules").map(|_| Packages {
+                directory: PathBuf::new(),
+                install: Vec::new(),
+                manager: None,
+            }),
             seed: None,
             env_file: false,
             warnings: Vec::new(),

@@ -144,8 +144,13 @@ fn vinxi(scope: &Scope<'_>, package: &Package) -> Verdict {
 
 fn astro(scope: &Scope<'_>, package: &Package) -> Verdict {
     let config = package.config(scope, "astro.config.");
-    if config.contains("output:'server'") || config.contains("output:'hybrid'") {
-        Verdict::Server { instead: "`output: 'static'` in its configuration" }
+    let is_static = config.contains("output:'static'");
+    // an adapter is for what a server renders, and moves the files into a folder of their own
+    let has_adapter = config.contains("adapter:");
+    if config.contains("output:'server'") || config.contains("output:'hybrid'") || (has_adapter && !is_static) {
+        Verdict::Server { instead: "`output: 'static'` and no `adapter` in its configuration" }
+    } else if has_adapter {
+        files(Some("dist/client"))
     } else {
         files(Some(&setting(&config, "outDir").unwrap_or_else(|| "dist".to_owned())))
     }

@@ -14,6 +14,21 @@ pub(super) struct Manager {
     pub reason: String,
 }
 
+impl Manager {
+    /// Installs what is needed where it runs: as plain folders, and without scripts, which make nothing that hooks could
+    /// run.
+    pub(super) fn packages(&self) -> Vec<&'static str> {
+        let is_berry = self.install.iter().any(|word| word.ends_with("immutable"));
+        let further: &[&str] = match self.tool.name.as_str() {
+            "npm" => &["--omit=dev", "--ignore-scripts"],
+            "pnpm" => &["--prod", "--ignore-scripts", "--config.node-linker=hoisted"],
+            "yarn" if is_berry => &["--mode=skip-build"],
+            _ => &["--production", "--ignore-scripts"],
+        };
+        [self.install, further].concat()
+    }
+}
+
 struct Row {
     name: &'static str,
     locks: &'static [&'static str],
@@ -48,6 +63,12 @@ const MANAGERS: &[Row] = &[
 /// Yarn since 2 calls the same things otherwise, and keeps to the lock file by itself where it believes to be in CI.
 const BERRY: [&[&str]; 2] = [&["yarn", "install", "--immutable"], &["yarn", "install", "--no-immutable"]];
 
+/// pnpm in a folder below settings of its own, which it would take for a workspace without packages.
+const ALONE: [&[&str]; 2] = [
+    &["pnpm", "install", "--frozen-lockfile", "--ignore-workspace"],
+    &["pnpm", "install", "--no-frozen-lockfile", "--ignore-workspace"],
+];
+
 /// By `packageManager`, else by the lock file, both of the package or else of its workspace.
 pub(super) fn find(scope: &Scope<'_>, package: &Package) -> Manager {
     let workspace = package.workspace(scope);
@@ -79,13 +100,57 @@ pub(super) fn find(scope: &Scope<'_>, package: &Package) -> Manager {
         reason = format!("`{locked}`");
     }
     let version = version.filter(|_| named == Some(row.name)).map(str::to_owned);
-    let version = version.or_else(|| generation(scope, row.name, locked.as_deref(), &places));
+    let pnpm = Pnpm::nearest(scope, &package.folder).filter(|_| row.name == "pnpm");
+    let version = version.or_else(|| {
+        let wrote = generation(scope, row.name, locked.as_deref(), &places);
+        let is_newer = wrote.as_deref().is_none_or(|wrote| wrote == "9") && pnpm.as_ref().is_some_and(Pnpm::is_newer);
+        if is_newer { Some("10".to_owned()) } else { wrote }
+    });
     let is_berry = row.name == "yarn" && version.as_ref().is_some_and(|version| !version.starts_with('1'));
-    let install = if is_berry { BERRY } else { row.install };
+    let is_alone = pnpm.as_ref().is_some_and(|pnpm| !pnpm.has_packages() && pnpm.folder != package.folder);
+    let install = match row.install {
+        _ if is_berry => BERRY,
+        _ if is_alone => ALONE,
+        usual => usual,
+    };
     Manager {
         tool: Tool { name: row.name.to_owned(), version },
         install: install[usize::from(locked.is_none())],
         reason,
+    }
+}
+
+/// A `pnpm-workspace.yaml`: from pnpm 10 on it holds settings as well, also where there is no workspace.
+pub(super) struct Pnpm<'a> {
+    folder: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Pnpm<'a> {
+    /// The one that pnpm finds from `folder` upwards.
+    fn nearest(scope: &Scope<'a>, folder: &'a str) -> Option<Self> {
+        std::iter::once(folder).chain(paths::above(folder)).find_map(|folder| Self::read(scope, folder))
+    }
+
+    /// The one in `folder`.
+    pub(super) fn read(scope: &Scope<'a>, folder: &'a str) -> Option<Self> {
+        let text = scope.tree.text(&paths::join(folder, "pnpm-workspace.yaml"))?;
+        Some(Self { folder, text })
+    }
+
+    /// Whether it makes a workspace.
+    pub(super) fn has_packages(&self) -> bool {
+        self.keys().any(|key| key == "packages")
+    }
+
+    /// Whether pnpm 9 ends with an error at it, or passes over what it says.
+    fn is_newer(&self) -> bool {
+        !self.has_packages() || self.keys().any(|key| !["packages", "catalog", "catalogs"].contains(&key))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &'a str> {
+        let top = self.text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '"'));
+        top.filter_map(|line| Some(line.split_once(':')?.0.trim_matches(['"', ' '])))
     }
 }
 

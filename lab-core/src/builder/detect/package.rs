@@ -1,10 +1,10 @@
 //! What a `package.json` says that matters here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{Scope, paths};
+use super::{Scope, manager::Pnpm, paths};
 
 /// A package.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(super) struct Package {
     pub scripts: BTreeMap<String, String>,
     /// Its dependencies of both kinds, with the range of each.
     pub dependencies: BTreeMap<String, String>,
+    /// The names of those that it needs where it runs.
+    pub needed: BTreeSet<String>,
     /// Whether it is the root of a workspace.
     pub is_workspace: bool,
     /// `pnpm@9.1.0`
@@ -38,8 +40,9 @@ impl Package {
             name: json.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
             scripts: texts("scripts"),
             dependencies: texts("devDependencies").into_iter().chain(texts("dependencies")).collect(),
+            needed: texts("dependencies").into_keys().collect(),
             is_workspace: json.get("workspaces").is_some()
-                || scope.tree.is_file(&paths::join(folder, "pnpm-workspace.yaml")),
+                || Pnpm::read(scope, folder).is_some_and(|pnpm| pnpm.has_packages()),
             manager: json.get("packageManager").and_then(Value::as_str).map(str::to_owned),
             engines: texts("engines").into_iter().chain(texts("volta")).collect(),
         })

@@ -17,6 +17,9 @@ const MAIN: &str = "// Command app.\npackage main\n\nimport \"github.com/pocketb
 const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
 const VITE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7","@sveltejs/kit":"2"}}"#;
+const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
+const REACT_APP: &str = r#"{"scripts":{"build":"react-scripts build"},"dependencies":{"react-scripts":"5"}}"#;
+const ASTRO: &str = r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5"}}"#;
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
 fn plan(files: Files) -> Result<BuildPlan, BuildError> {
@@ -45,6 +48,9 @@ fn short(plan: &BuildPlan) -> String {
         let output = frontend.output.as_ref().map_or("?".to_owned(), |output| output.display().to_string());
         parts.push(format!("frontend {} [{}] {output}", frontend.directory.display(), commands.join(", ")));
     }
+    parts.extend(
+        plan.packages.as_ref().map(|it| format!("packages {} [{}]", it.directory.display(), it.install.join(" "))),
+    );
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
@@ -188,6 +194,13 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
     for (files, name, version) in [
         (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n")][..], "pnpm", "9"),
         (&[("web/pnpm-lock.yaml", "lockfileVersion: 5.4\n")], "pnpm", "7"),
+        (&[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"), ("web/pnpm-workspace.yaml", ALLOWS)], "pnpm", "10"),
+        (&[("web/pnpm-lock.yaml", ""), ("pnpm-workspace.yaml", "packages:\n  - web\nallowBuilds: {}\n")], "pnpm", "10"),
+        (
+            &[("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"), ("pnpm-workspace.yaml", "packages:\n  - web\n")],
+            "pnpm",
+            "9",
+        ),
         (&[("web/yarn.lock", "# yarn lockfile v1\n")], "yarn", "1"),
         (&[("web/yarn.lock", "__metadata:\n  version: 6\n")], "yarn", "3"),
         (&[("web/yarn.lock", "__metadata:\n  version: 8\n")], "yarn", "4"),
@@ -207,6 +220,7 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
     assert_eq!(env(&[("web/.env.example", "VITE_PB_URL=\nVITE_TITLE=x\nPB_URL=x\n")])["VITE_PB_URL"], "/");
     assert_eq!(env(&[("web/.env", "export VITE_API_URL=http://localhost:8090\n")])["VITE_API_URL"], "/");
     assert!(env(&[("web/.env", "VITE_API_URL=https://api.example.com\n")]).is_empty());
+    assert_eq!(env(&[("web/package.json", REACT_APP)])["CI"], "false");
     assert!(frontend(&[]).optional, "the app runs without it");
 }
 

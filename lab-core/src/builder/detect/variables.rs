@@ -28,6 +28,9 @@ const ADDRESSES: &[&str] = &[
 const PUBLIC: &[&str] =
     &["VITE_", "PUBLIC_", "NEXT_PUBLIC_", "NUXT_PUBLIC_", "REACT_APP_", "VUE_APP_", "ASTRO_", "GATSBY_"];
 
+/// Create React App, and what runs its scripts.
+const REACT_SCRIPTS: &[&str] = &["react-scripts", "react-app-rewired", "@craco/craco"];
+
 /// Names that `.env.example` and the like mention, where an app and its frontend would have one, and that the app's own
 /// code reads: hooks, migrations, a Go program.
 pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&str>) -> Vec<String> {
@@ -47,7 +50,7 @@ pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&st
 }
 
 /// The texts that calls of these have as their first argument.
-fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+pub(super) fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     calls.iter().flat_map(move |call| text.match_indices(call)).filter_map(move |(at, call)| {
         let rest = text[at + call.len()..].trim_start();
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
@@ -76,7 +79,8 @@ fn assigned(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// What a frontend's build is given so that it succeeds without its owner's values: the address of PocketBase, unless
-/// a committed file names one that is not a developer's own machine, and names that `SvelteKit` insists on.
+/// a committed file names one that is not a developer's own machine, names that `SvelteKit` insists on, and for Create
+/// React App that it is not in CI, where it takes each warning for an error.
 pub(super) fn build(scope: &Scope<'_>, package: &Package) -> BTreeMap<String, String> {
     let folders: Vec<&str> = std::iter::once(package.folder.as_str()).chain(paths::above(&package.folder)).collect();
     let mut set: BTreeMap<&str, &str> = BTreeMap::new();
@@ -95,6 +99,9 @@ pub(super) fn build(scope: &Scope<'_>, package: &Package) -> BTreeMap<String, St
     }
     let wanted = kit(scope, package);
     let mut all = BTreeMap::new();
+    if REACT_SCRIPTS.iter().any(|name| package.has(name)) {
+        all.insert("CI".to_owned(), "false".to_owned());
+    }
     for name in mentioned.iter().copied().chain(wanted.iter().copied()) {
         let is_address = ADDRESSES.iter().any(|end| name.ends_with(end));
         let is_public = PUBLIC.iter().any(|start| name.starts_with(start));

@@ -6,14 +6,20 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use walkdir::WalkDir;
 
-use super::{environment, stop::joined};
+use super::{
+    environment,
+    stop::{Waiting, joined},
+};
 use crate::{builder::BuildError, durable};
 
 /// How long after a look at its size the next one is.
@@ -51,7 +57,7 @@ impl Cache {
         let Ok(gate) = Arc::clone(&self.gate).try_write_owned() else { return Err(BuildError::CacheInUse) };
         let dir = self.dir.clone();
         let work = move || {
-            let freed = size(&dir);
+            let freed = size(&dir, &AtomicBool::new(false));
             let cleared = empty(&dir).map(|()| freed);
             drop(gate);
             cleared
@@ -69,16 +75,18 @@ impl Cache {
             }
             *looked = Some(Instant::now());
         }
-        let dir = self.dir.clone();
-        let (units, total) = self.on_disk(move || Ok(measure(&dir))).await?;
+        // a walk through everything takes a while, and ends when nobody waits for it
+        let waiting = Waiting::default();
+        let (dir, ends) = (self.dir.clone(), Arc::clone(&waiting.0));
+        let (units, total) = self.on_disk(move || Ok(measure(&dir, &ends))).await?;
         let Ok(gate) = Arc::clone(&self.gate).try_write_owned() else {
             *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = None;
             return Ok(0);
         };
-        let dir = self.dir.clone();
+        let (dir, ends) = (self.dir.clone(), Arc::clone(&waiting.0));
         let work = move || {
             leftovers(&dir).iter().try_for_each(|path| durable::remove(path))?;
-            let freed = evict(units, total, cap);
+            let freed = evict(units, total, cap, &ends);
             drop(gate);
             freed
         };
@@ -104,11 +112,11 @@ pub(super) fn touch(dir: &Path, program: &str) {
     }
 }
 
-fn evict(mut units: Vec<Unit>, mut total: u64, cap: u64) -> io::Result<u64> {
+fn evict(mut units: Vec<Unit>, mut total: u64, cap: u64, ends: &AtomicBool) -> io::Result<u64> {
     units.sort_by_key(|unit| unit.used);
     let mut freed = 0;
     for unit in units {
-        if total <= cap {
+        if total <= cap || ends.load(Ordering::Relaxed) {
             break;
         }
         durable::remove(&unit.path)?;
@@ -119,7 +127,7 @@ fn evict(mut units: Vec<Unit>, mut total: u64, cap: u64) -> io::Result<u64> {
 }
 
 /// Everything that can be deleted, and how many bytes it is in all.
-fn measure(dir: &Path) -> (Vec<Unit>, u64) {
+fn measure(dir: &Path, ends: &AtomicBool) -> (Vec<Unit>, u64) {
     let stores = environment::cache_folders().map(|name| dir.join(name));
     let tools = folders(&dir.join("tools")).into_iter().flat_map(|tool| folders(&tool));
     let units: Vec<Unit> = stores
@@ -127,7 +135,7 @@ fn measure(dir: &Path) -> (Vec<Unit>, u64) {
         .chain(folders(&dir.join("dependencies")))
         .filter_map(|path| {
             let used = path.symlink_metadata().and_then(|meta| meta.modified()).ok()?;
-            Some(Unit { bytes: size(&path), path, used })
+            Some(Unit { bytes: size(&path, ends), path, used })
         })
         .collect();
     let total = units.iter().map(|unit| unit.bytes).sum();
@@ -155,9 +163,10 @@ fn all_folders(dir: &Path) -> Vec<PathBuf> {
     folders.map(|entry| entry.path()).collect()
 }
 
-/// Bytes of all files; what cannot be read counts nothing.
-fn size(path: &Path) -> u64 {
-    let files = WalkDir::new(path).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+/// Bytes of all files; what cannot be read counts nothing, nor what is left when it must end.
+fn size(path: &Path, ends: &AtomicBool) -> u64 {
+    let entries = WalkDir::new(path).into_iter().take_while(|_| !ends.load(Ordering::Relaxed));
+    let files = entries.flatten().filter(|entry| entry.file_type().is_file());
     files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
@@ -195,6 +204,17 @@ mod tests {
         assert!(!is_there("tools/pnpm/8.0.0") && !is_there("dependencies/blog") && !is_there("tools/.fetch-left"));
         assert!(is_there("go-build") && is_there("npm"));
         assert_eq!(cache.trim(0).await.expect("soon after"), 0);
+    }
+
+    #[test]
+    fn a_walk_that_nobody_waits_for_ends() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        fill(dir.path(), "npm", 1000, 0);
+        let waiting = Waiting::default();
+        let ends = Arc::clone(&waiting.0);
+        assert_eq!(measure(dir.path(), &ends).1, 1000);
+        drop(waiting);
+        assert_eq!(measure(dir.path(), &ends).1, 0);
     }
 
     #[tokio::test]

@@ -173,7 +173,7 @@ impl Prepared {
         };
         // a shell tells of a killed command by 128 + 9
         let was_killed = signal == Some(Signal::SIGKILL) || status.code() == Some(137);
-        let hint = hint(&log.printed_last(), was_killed);
+        let hint = hint(&self.shown, &log.printed_last(), was_killed);
         let last_lines = log.tail();
         BuildError::CommandFailed { command: self.shown, status: described, last_lines, hint }
     }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What package managers call the folder.
-const MODULES: &str = "node_modules";
+pub(super) const MODULES: &str = "node_modules";
 
 /// Files that say which versions are installed.
 const LOCKS: &[&str] =

@@ -20,6 +20,13 @@ const FIXED: &[(&str, &str)] = &[
     ("GOTELEMETRY", "off"),
     // else only root could delete the cache
     ("GOFLAGS", "-modcacherw"),
+    // git hooks are for developers, and browsers for tests: neither is needed here, and browsers are big
+    ("HUSKY", "0"),
+    ("PUPPETEER_SKIP_DOWNLOAD", "1"),
+    ("PUPPETEER_SKIP_CHROMIUM_DOWNLOAD", "1"),
+    ("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"),
+    ("CYPRESS_INSTALL_BINARY", "0"),
+    ("ELECTRON_SKIP_BINARY_DOWNLOAD", "1"),
     ("npm_config_audit", "false"),
     ("npm_config_fund", "false"),
     ("npm_config_progress", "false"),

@@ -2,7 +2,7 @@
 
 use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
-use super::{copy::Copy, frontend::output, log::Log, place::Checkout, stop::Stop};
+use super::{copy::Copy, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
 use crate::builder::{
     BuildError, BuildJob, SEED,
     plan::{Frontend, Server},
@@ -27,6 +27,12 @@ pub(super) fn fill(
             copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
         }
     }
+    if let Some(packages) = &plan.packages
+        && plan.hooks.as_ref().is_none_or(|hooks| !packages.directory.starts_with(hooks))
+        && let Some(from) = checkout.find(&packages.directory.join(MODULES))?
+    {
+        copy.folder(&from, &job.output.join(MODULES))?;
+    }
     if let Server::Go { module, .. } = &plan.server {
         for path in &plan.files {
             let Ok(inside) = path.strip_prefix(module) else { continue };
@@ -36,10 +42,15 @@ pub(super) fn fill(
             }
         }
     }
-    if let Some(frontend) = frontend
-        && let Some(from) = output::output(checkout, frontend, log)?
-    {
-        copy.folder(&from, &job.output.join("pb_public"))?;
+    if let Some(frontend) = frontend {
+        match output::output(checkout, frontend, log) {
+            Ok(Some(from)) => copy.folder(&from, &job.output.join("pb_public"))?,
+            Ok(None) => {}
+            Err(error @ BuildError::Invalid { .. }) if frontend.optional => {
+                log.warn(&format!("the frontend was left out: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
     }
     if let Some(from) = plan.seed.as_deref().filter(|_| job.seed) {
         log.say(&format!("`{}` becomes the data of the new app", from.display()));

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use tokio::time::timeout;
+
 use super::{dependencies::Dependencies, install, release::Build, tools::Toolbox};
 use crate::builder::{BuildError, plan::Frontend};
 
+mod again;
 pub(super) mod output;
 
 /// Starts of names whose values frameworks put into what visitors get: the app's own variables of these names are given
@@ -22,22 +25,45 @@ const PUBLIC: &[&str] = &[
 ];
 
 impl Build {
-    /// Builds it; one that the app runs without may fail. Says whether it was built.
+    /// Builds it; one that the app runs without may fail, or take too long. Says whether it was built.
     pub(super) async fn frontend(&self, frontend: &Frontend) -> Result<bool, BuildError> {
-        match self.build_frontend(frontend).await {
-            Err(error) if frontend.optional && !must_end(&error) => {
-                let shown = super::release::shown(&frontend.directory);
-                self.log.warn(&format!("the frontend in `{shown}` could not be built, deployed without it: {error}"));
-                Ok(false)
-            }
-            done => done.map(|()| true),
+        if !frontend.optional {
+            return self.build_frontend(frontend).await.map(|()| true);
         }
+        // the rest is for the backend
+        let share = self.job.timeout / 3 * 2;
+        let why = match timeout(share, self.build_frontend(frontend)).await {
+            Ok(Ok(())) => return Ok(true),
+            Ok(Err(error)) if error.must_end() => return Err(error),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => {
+                format!("it took longer than {} s and was stopped; does its `build` script end?", share.as_secs())
+            }
+        };
+        let shown = super::release::shown(&frontend.directory);
+        self.log.setback(&format!("the frontend in `{shown}` could not be built, deployed without it: {why}"));
+        Ok(false)
     }
 
+    /// Builds it, and once more with another Node.js where it refuses the one it got.
     async fn build_frontend(&self, frontend: &Frontend) -> Result<(), BuildError> {
+        let failed = match self.build_once(frontend).await {
+            Err(failed @ BuildError::CommandFailed { .. }) => failed,
+            done => return done,
+        };
+        let Some(node) = again::other_node(&self.log.said(), frontend, self.machine_node().await.as_ref()) else {
+            return Err(failed);
+        };
+        self.log.warn(&format!(
+            "the frontend does not build with this Node.js: built again with {node}; state it as `engines` in `package.json`"
+        ));
+        self.build_once(&Frontend { node: Some(node.to_string()), ..frontend.clone() }).await
+    }
+
+    async fn build_once(&self, frontend: &Frontend) -> Result<(), BuildError> {
         let directory = self.checkout.folder(&frontend.directory)?;
         let toolbox = self.toolbox(frontend).await?;
-        let env = self.frontend_env(frontend, &toolbox);
+        let mut env = self.frontend_env(frontend, &toolbox);
         let Some((build, installs)) = frontend.commands.split_last() else { return Ok(()) };
         let dependencies = Dependencies::of(self, frontend, &toolbox).await?;
         let is_there = dependencies.restore(self).await?;
@@ -53,13 +79,24 @@ impl Build {
             }
             self.install(words, &directory, &env).await?;
         }
-        self.command(build, &directory, env).await?;
+        match self.command(build, &directory, env.clone()).await {
+            Err(BuildError::CommandFailed { .. }) if again::wants_legacy_hashes(&self.log.said()) => {
+                self.log.warn(&format!(
+                    "its webpack is older than Node.js 17: built again with `{}`",
+                    again::LEGACY_HASHES
+                ));
+                let options = env.entry("NODE_OPTIONS".to_owned()).or_default();
+                *options = format!("{options} {}", again::LEGACY_HASHES).trim_start().to_owned();
+                self.command(build, &directory, env).await?;
+            }
+            done => done?,
+        }
         dependencies.keep(self).await;
         Ok(())
     }
 
-    /// Installs as the lock file says, or without it where it is out of step.
-    async fn install(
+    /// Installs as the lock file says, or otherwise where that fails for a usual reason.
+    pub(super) async fn install(
         &self,
         words: &[String],
         directory: &Path,
@@ -69,7 +106,7 @@ impl Build {
         loop {
             match self.command(&words, directory, env.clone()).await {
                 Err(BuildError::CommandFailed { command, status, last_lines, hint }) => {
-                    let Some(other) = install::loosened(&words, &last_lines) else {
+                    let Some(other) = install::loosened(&words, &self.log.said()) else {
                         return Err(BuildError::CommandFailed { command, status, last_lines, hint });
                     };
                     self.log.warn(&format!("{}: `{}` is run instead of `{command}`", other.why, other.words.join(" ")));
@@ -84,6 +121,11 @@ impl Build {
     fn frontend_env(&self, frontend: &Frontend, toolbox: &Toolbox) -> BTreeMap<String, String> {
         let mut env = self.env.clone();
         env.insert("PATH".to_owned(), toolbox.path.clone());
+        let is_given = self.settings.env.contains_key("CI") || self.job.env.contains_key("CI");
+        if frontend.env.contains_key("CI") && !is_given {
+            // what every build gets gives way to what this one needs
+            env.remove("CI");
+        }
         for (name, value) in self.job.frontend_env(frontend) {
             env.entry(name).or_insert(value);
         }
@@ -104,9 +146,4 @@ impl super::BuildJob {
 /// Whether a variable is meant for visitors.
 pub(super) fn is_public(name: &str) -> bool {
     PUBLIC.iter().any(|start| name.starts_with(start))
-}
-
-/// Whether the build as a whole must end.
-fn must_end(error: &BuildError) -> bool {
-    matches!(error, BuildError::Cancelled | BuildError::TimedOut { .. })
 }

@@ -16,6 +16,10 @@ const HINTS: &[(&str, &str)] = &[
         "ERR_PNPM_OUTDATED_LOCKFILE",
         "`pnpm-lock.yaml` does not match `package.json`: run `pnpm install` and commit both",
     ),
+    (
+        "packages field missing or empty",
+        "`pnpm-workspace.yaml` has settings for pnpm 10: state that version as `packageManager` in `package.json`",
+    ),
     ("lockfile needs to be updated", "`yarn.lock` does not match `package.json`: run `yarn install` and commit both"),
     (
         "lockfile would have been modified",
@@ -60,12 +64,22 @@ const NEWER_GO: &str =
 const NETWORK: &str = "the server did not reach the package registry: is its network, proxy or DNS in order?";
 const CERTIFICATE: &str = "the server does not trust the registry's certificate: does a proxy need its CA file set?";
 
-/// The hint for what a command printed last and how it ended.
-pub(super) fn hint(last_lines: &[String], was_killed: bool) -> Option<String> {
+const AWAY: &str =
+    "the build asked an address that did not answer; if it is the app's own: that is not up while it is built";
+
+/// The hint for what `command` printed last and how it ended.
+pub(super) fn hint(command: &str, last_lines: &[String], was_killed: bool) -> Option<String> {
     let lower: Vec<String> = last_lines.iter().map(|line| line.to_lowercase()).collect();
     let fits = |needle: &str| lower.iter().any(|line| line.contains(&needle.to_lowercase()));
     let found = HINTS.iter().find(|(needle, _)| fits(needle)).map(|(_, hint)| *hint);
+    let found = if found == Some(NETWORK) && !fetches(command) { Some(AWAY) } else { found };
     found.or(was_killed.then_some(MEMORY)).map(str::to_owned)
+}
+
+/// Whether a command asks a registry.
+fn fetches(command: &str) -> bool {
+    let mut words = command.split(' ');
+    words.any(|word| ["install", "ci", "i", "add", "go"].contains(&word)) || !command.contains(' ')
 }
 
 #[cfg(test)]
@@ -85,10 +99,12 @@ mod tests {
             ("write /x: no space left on device", "disk"),
             ("npm error code ENOTFOUND", "network"),
         ] {
-            let found = hint(&[line.to_owned()], false);
+            let found = hint("npm ci", &[line.to_owned()], false);
             assert!(found.as_deref().is_some_and(|hint| hint.contains(word)), "{line}: {found:?}");
         }
-        assert!(hint(&[], true).is_some_and(|hint| hint.contains("memory")));
-        assert_eq!(hint(&["it just failed".to_owned()], false), None);
+        assert!(hint("x", &[], true).is_some_and(|hint| hint.contains("memory")));
+        assert_eq!(hint("x", &["it just failed".to_owned()], false), None);
+        let refused = hint("npm run build", &["ECONNREFUSED 127.0.0.1:8090".to_owned()], false);
+        assert!(refused.is_some_and(|hint| hint.contains("not up")));
     }
 }

@@ -1,4 +1,4 @@
-//! What to do when a lock file is out of step.
+//! What to do when an install fails for a usual reason: a lock file out of step, a script of a package.
 
 /// Another way to install.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ struct Row {
 
 const OUT_OF_STEP: &str = "the lock file does not match `package.json`";
 const PEERS: &str = "the dependencies disagree about a peer";
+const SCRIPTS: &str = "a script of a package failed while it was installed";
 
 /// Texts of the package managers, read in their sources and seen in their output.
 const ROWS: &[Row] = &[
@@ -78,7 +79,41 @@ const ROWS: &[Row] = &[
         instead: &["bun", "install"],
         why: OUT_OF_STEP,
     },
+    // what such scripts make is often not needed for a build: programs for tests, faster variants of plain JavaScript
+    Row { start: &["npm", "ci"], causes: NPM_SCRIPT, instead: &["npm", "ci", "--ignore-scripts"], why: SCRIPTS },
+    Row {
+        start: &["npm", "install"],
+        causes: NPM_SCRIPT,
+        instead: &["npm", "install", "--ignore-scripts"],
+        why: SCRIPTS,
+    },
+    Row {
+        start: &["pnpm", "install"],
+        causes: &["ELIFECYCLE", "gyp ERR!"],
+        instead: &["pnpm", "install", "--ignore-scripts"],
+        why: SCRIPTS,
+    },
+    Row {
+        start: &["bun", "install"],
+        causes: &["script from \"", "gyp ERR!"],
+        instead: &["bun", "install", "--ignore-scripts"],
+        why: SCRIPTS,
+    },
+    Row {
+        start: &["yarn", "install"],
+        causes: &["YN0009"],
+        instead: &["yarn", "install", "--mode=skip-build"],
+        why: SCRIPTS,
+    },
+    Row {
+        start: &["yarn", "install"],
+        causes: &["Command failed.", "gyp ERR!"],
+        instead: &["yarn", "install", "--ignore-scripts"],
+        why: SCRIPTS,
+    },
 ];
+
+const NPM_SCRIPT: &[&str] = &["npm error command failed", "npm ERR! command failed", "gyp ERR!"];
 
 /// The command to try after `words` failed with these last lines; none: it would fail for the same reason.
 pub(super) fn loosened(words: &[String], last_lines: &[String]) -> Option<Other> {
@@ -105,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_out_of_step_is_left_aside_once() {
+    fn what_fails_for_a_usual_reason_is_tried_otherwise_once() {
         for (run, printed, instead) in [
             (
                 "npm ci",
@@ -126,6 +161,14 @@ mod tests {
             ),
             ("bun install --frozen-lockfile", "error: lockfile had changes", "bun install"),
             ("npm ci --omit=dev", "npm error ERESOLVE", "npm ci --legacy-peer-deps --omit=dev"),
+            ("npm ci --legacy-peer-deps", "npm error command failed", "npm ci --ignore-scripts --legacy-peer-deps"),
+            (
+                "pnpm install --frozen-lockfile",
+                " ELIFECYCLE  Command",
+                "pnpm install --ignore-scripts --frozen-lockfile",
+            ),
+            ("yarn install --immutable", "YN0009: couldn't be built", "yarn install --mode=skip-build --immutable"),
+            ("yarn install", "error /x/node_modules/y: Command failed.", "yarn install --ignore-scripts"),
         ] {
             let found = loosened(&words(run), &[printed.to_owned()]).expect(run);
             assert_eq!(found.words, words(instead));

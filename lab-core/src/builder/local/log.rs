@@ -45,12 +45,14 @@ struct State {
     is_full: bool,
     tail: VecDeque<Vec<u8>>,
     warnings: Vec<String>,
+    has_setbacks: bool,
 }
 
 impl Log {
     /// A log that lets `max_bytes` of what commands print through, without what `redact` holds.
     pub(super) fn new(progress: Arc<dyn Progress>, redact: Redact, max_bytes: u64) -> Self {
-        let state = State { left: max_bytes, is_full: false, tail: VecDeque::new(), warnings: Vec::new() };
+        let state =
+            State { left: max_bytes, is_full: false, tail: VecDeque::new(), warnings: Vec::new(), has_setbacks: false };
         Self { progress, redact: Arc::new(redact), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -71,7 +73,18 @@ impl Log {
         self.state().warnings.push(line);
     }
 
-    /// All of them.
+    /// The same of what may go better another time: the result is not that of every build.
+    pub(super) fn setback(&self, line: &str) {
+        self.state().has_setbacks = true;
+        self.warn(line);
+    }
+
+    /// Whether there were any.
+    pub(super) fn has_setbacks(&self) -> bool {
+        self.state().has_setbacks
+    }
+
+    /// All warnings.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.state().warnings.clone()
     }
@@ -106,18 +119,24 @@ impl Log {
 
     /// The last lines that the command printed, whether or not they were logged.
     pub(super) fn tail(&self) -> Vec<String> {
-        let all: Vec<String> = self.state().tail.iter().map(|raw| self.clean(raw)).collect();
-        let all: Vec<String> = all.into_iter().filter(|line| !line.trim().is_empty()).collect();
-        let says = |line: &&String| !NOISE.iter().any(|start| line.trim_start().starts_with(start));
-        let mut lines: Vec<String> = all.iter().rev().filter(says).take(TAIL).cloned().collect();
-        if lines.is_empty() {
-            lines = all.into_iter().rev().take(TAIL).collect();
+        let said = self.said();
+        if !said.is_empty() {
+            return said[said.len().saturating_sub(TAIL)..].to_vec();
         }
-        lines.reverse();
-        lines
+        let all: Vec<String> = self.printed_last().into_iter().filter(|line| !line.trim().is_empty()).collect();
+        all[all.len().saturating_sub(TAIL)..].to_vec()
     }
 
-    /// All that was printed last, also what [`Log::tail`] leaves out: causes are looked for in it.
+    /// All that was printed last and may tell of a failure: causes are looked for in it.
+    pub(super) fn said(&self) -> Vec<String> {
+        let says = |line: &String| {
+            let line = line.trim_start();
+            !line.is_empty() && !NOISE.iter().any(|start| line.starts_with(start))
+        };
+        self.printed_last().into_iter().filter(says).collect()
+    }
+
+    /// All that was printed last, also what says nothing about a failure.
     pub(super) fn printed_last(&self) -> Vec<String> {
         self.state().tail.iter().map(|raw| self.clean(raw)).collect()
     }

@@ -16,7 +16,7 @@ use super::{
     LocalBuilderSettings, cache,
     command::Prepared,
     environment::{environment, program, tune},
-    files,
+    files, git,
     log::Log,
     place::Checkout,
     stop::{Stop, joined},
@@ -58,6 +58,7 @@ impl Build {
     ) -> Result<Self, BuildError> {
         stop.check()?;
         let (output, given, cache) = (job.output.clone(), job.checkout.clone(), settings.cache_dir.clone());
+        let commit = job.commit.clone();
         let prepare = move || {
             for name in ["pb_hooks", "pb_migrations", "pb_public"] {
                 create(&output.join(name))?;
@@ -66,7 +67,12 @@ impl Build {
             let failed = |source| BuildError::Io { action: "create", path: cache.clone(), source };
             let home = tempfile::Builder::new().prefix("home-").tempdir_in(&cache).map_err(failed)?;
             create(&home.path().join("tmp"))?;
-            Ok::<_, BuildError>((Checkout::open(&given)?, home))
+            let checkout = Checkout::open(&given)?;
+            if let Some(commit) = commit {
+                let failed = |source| BuildError::Io { action: "write", path: given.join(".git"), source };
+                git::name(checkout.path(), &commit).map_err(failed)?;
+            }
+            Ok::<_, BuildError>((checkout, home))
         };
         let (checkout, home) = joined(tokio::task::spawn_blocking(prepare).await, "create", &job.output)??;
         let env = environment(&settings, &job.env, home.path(), &Uuid::new_v4().to_string());
@@ -87,6 +93,9 @@ impl Build {
             Some(frontend) => self.frontend(frontend).await?,
             None => false,
         };
+        if let Some(packages) = &self.job.plan.packages {
+            self.packages(packages).await?;
+        }
         let (program, flags, pocketbase) = match &self.job.plan.server {
             Server::PocketBase { version } => self.official(version).await?,
             server @ Server::Go { pocketbase, .. } => {
@@ -102,7 +111,7 @@ impl Build {
             args: self.job.plan.args.clone(),
             health: self.job.plan.health.clone(),
         };
-        Ok(Built { run, warnings: self.log.warnings() })
+        Ok(Built { run, warnings: self.log.warnings(), is_repeatable: !self.log.has_setbacks() })
     }
 
     /// Runs one command to its end.
@@ -130,6 +139,7 @@ impl Build {
                 folders: Arc::new(folders),
                 max_disk_bytes: settings.max_disk_bytes,
                 max_files: settings.max_files,
+                min_free_bytes: settings.min_free_bytes,
                 max_processes: settings.max_processes,
             },
         };

@@ -1,6 +1,14 @@
 //! When a build must end before it is done.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{task::JoinError, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +57,23 @@ impl Stop {
             () = self.cancel.cancelled() => BuildError::Cancelled,
             () = deadline => BuildError::TimedOut { limit: self.limit },
         }
+    }
+}
+
+impl BuildError {
+    /// Whether the build as a whole must end.
+    pub(super) fn must_end(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::TimedOut { .. })
+    }
+}
+
+/// Tells blocking work that nobody waits for it any more, when it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(pub(super) Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -385,6 +385,27 @@ async fn a_build_that_prints_absurdly_much_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_build_ends_before_the_disk_is_full_wherever_it_writes() {
+    let mut bench = Bench::script("sleep 600\n");
+    bench.settings.min_free_bytes = Some(u64::MAX);
+    let error = bench.build().await.expect_err("stopped").to_string();
+    assert!(error.contains("were free on the server's disk"), "{error}");
+}
+
+#[tokio::test]
+async fn looks_at_repositories_that_do_not_end_hold_up_others_for_a_limited_time() {
+    let bench = Bench::new(&[("pb_hooks/a.pb.js", "")]);
+    let settings = LocalBuilderSettings { plan_timeout: Duration::from_millis(50), ..bench.settings.clone() };
+    let builder = LocalBuilder::new(settings, Arc::new(Scripts));
+    let left_behind = builder.looks.acquire_many(u32::try_from(MAX_LOOKS).expect("few")).await.expect("open");
+    let error = builder.plan(&bench.checkout(), None).await.expect_err("no place").to_string();
+    assert!(error.contains("could not be read within"), "{error}");
+    drop(left_behind);
+    let builder = LocalBuilder::new(bench.settings.clone(), Arc::new(Scripts));
+    builder.plan(&bench.checkout(), None).await.expect("plan");
+}
+
+#[tokio::test]
 async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
     let mut bench =
         Bench::script("env | sort > seen; mkdir dist; cp seen dist/index.html; echo x > \"$HOME/.npmrc\"\n");
@@ -399,6 +420,43 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
     assert!(!seen.contains("CARGO") && !seen.contains("forged"), "{seen}");
     let home = seen.lines().find_map(|line| line.strip_prefix("HOME=")).expect("HOME");
     assert!(Path::new(home).starts_with(bench.dir.path()) && !Path::new(home).exists(), "{home}");
+}
+
+#[tokio::test]
+async fn create_react_app_is_not_told_that_it_is_in_ci() {
+    let mut bench = Bench::script("mkdir dist; echo $CI > dist/index.html\n");
+    fs::write(bench.checkout().join("package.json"), r#"{"dependencies":{"react-scripts":"5"}}"#).expect("write");
+    let toml = bench.checkout().join("lab.toml");
+    fs::write(&toml, fs::read_to_string(&toml).expect("read") + "install = []\n").expect("write");
+    let page = |bench: &Bench| fs::read_to_string(bench.output().join("pb_public/index.html")).expect("page");
+    bench.build().await.expect("build");
+    assert_eq!(page(&bench), "false\n");
+    fs::remove_dir_all(bench.output()).expect("remove");
+    fs::remove_dir_all(bench.checkout().join("dist")).expect("remove");
+    bench.env.insert("CI".to_owned(), "true".to_owned());
+    bench.build().await.expect("build");
+    assert_eq!(page(&bench), "true\n", "the operator's word counts");
+}
+
+#[tokio::test]
+async fn what_fails_for_a_reason_of_its_tools_is_built_once_more_otherwise() {
+    let old = "case $NODE_OPTIONS in *legacy*) mkdir dist; echo page > dist/index.html;; *) echo ERR_OSSL_EVP_UNSUPPORTED; exit 1;; esac\n";
+    let bench = Bench::script(old);
+    assert!(bench.build().await.expect("build").warnings.concat().contains("--openssl-legacy-provider"));
+    let new = "[ $(node --version) = another ] || { echo 'x requires Node.js 99'; exit 1; }\nmkdir dist; echo page > dist/index.html\n";
+    let bench = Bench::script(new);
+    // as if they had been fetched
+    for version in ["22.23.3", "24.21.0"] {
+        let programs = bench.dir.path().join("cache/tools/node").join(version).join("bin");
+        fs::create_dir_all(&programs).expect("create");
+        fs::write(programs.join("node"), "#!/bin/sh\necho another\n").expect("write");
+        fs::set_permissions(programs.join("node"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+    assert!(bench.build().await.expect("build").warnings.concat().contains("built again with"));
+    // and only once
+    let bench = Bench::script("echo once >> times; echo ERR_OSSL_EVP_UNSUPPORTED; exit 1\n");
+    bench.build().await.expect_err("it fails");
+    assert_eq!(fs::read_to_string(bench.checkout().join("times")).expect("times"), "once\nonce\n");
 }
 
 #[tokio::test]

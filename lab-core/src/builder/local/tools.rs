@@ -104,13 +104,14 @@ impl Build {
                     // a manager may bring programs of its own: before Node.js's
                     folders.insert(0, folder);
                 }
-                Err(error @ (BuildError::Cancelled | BuildError::TimedOut { .. })) => return Err(error),
+                Err(error) if error.must_end() => return Err(error),
                 Err(error) => {
                     if find(wanted.name, &self.settings.path).is_none() {
                         return Err(error);
                     }
                     let Wanted { name, version, .. } = wanted;
-                    self.log.warn(&format!("{name} {version} could not be fetched ({error}): built with the server's"));
+                    self.log
+                        .setback(&format!("{name} {version} could not be fetched ({error}): built with the server's"));
                     names.push(format!("{name} of the server"));
                 }
             }
@@ -120,7 +121,7 @@ impl Build {
         Ok(Toolbox { path, names })
     }
 
-    async fn machine_node(&self) -> Option<Version> {
+    pub(super) async fn machine_node(&self) -> Option<Version> {
         version(&self.settings.path, "node", &["--version"]).await
     }
 

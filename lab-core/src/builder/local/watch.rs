@@ -11,7 +11,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use super::processes::Family;
+use super::{processes::Family, stop::Waiting};
 
 /// What a command may use.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub(super) struct Watch {
     pub max_disk_bytes: u64,
     /// Nor more files and folders.
     pub max_files: u64,
+    /// So many bytes stay free on the disk of the first of the folders, whatever writes there; none: a share of it.
+    pub min_free_bytes: Option<u64>,
     /// So many processes at a time.
     pub max_processes: usize,
 }
@@ -32,6 +34,9 @@ const DISK: Duration = Duration::from_millis(400);
 
 /// A pause lasts so many times as long as the look before it: watching costs little.
 const REST: u32 = 15;
+
+/// The least and the most of a disk that stays free: two hundredths of it in between.
+const RESERVE: (u64, u64) = (64 << 20, 1 << 30);
 
 impl Watch {
     /// Returns when the command uses more than it may, with what.
@@ -55,7 +60,7 @@ impl Watch {
     async fn disk(&self) -> String {
         loop {
             let begun = Instant::now();
-            let (watch, look) = (self.clone(), Look::default());
+            let (watch, look) = (self.clone(), Waiting::default());
             let ends = Arc::clone(&look.0);
             // a look that cannot be had is none: the next one may be
             if let Ok(Some(what)) = tokio::task::spawn_blocking(move || watch.look(&ends)).await {
@@ -68,6 +73,9 @@ impl Watch {
 
     fn look(&self, ends: &AtomicBool) -> Option<String> {
         use std::os::unix::fs::MetadataExt;
+        if let Some(what) = self.full() {
+            return Some(what);
+        }
         let (mut bytes, mut files) = (0, 0);
         for entry in self.folders.iter().flat_map(|folder| WalkDir::new(folder).same_file_system(true)) {
             if ends.load(Ordering::Relaxed) {
@@ -86,14 +94,17 @@ impl Watch {
         }
         None
     }
-}
 
-/// Ends a look when nobody waits for it any more.
-#[derive(Debug, Default)]
-struct Look(Arc<AtomicBool>);
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// What it writes elsewhere, into caches above all, is seen by what is left.
+    fn full(&self) -> Option<String> {
+        let disk = rustix::fs::statvfs(self.folders.first()?).ok()?;
+        let (all, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+        let reserve = self.min_free_bytes.unwrap_or_else(|| (all / 100 * 2).clamp(RESERVE.0, RESERVE.1));
+        (free < reserve).then(|| {
+            format!(
+                "less than {} MiB were free on the server's disk: remove releases or apps, clear what builds share, or enlarge it",
+                reserve >> 20
+            )
+        })
     }
 }

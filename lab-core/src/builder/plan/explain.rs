@@ -20,6 +20,13 @@ impl BuildPlan {
             let output = frontend.output.as_deref().map_or("the folder the build makes".to_owned(), shown);
             lines.push(format!("  serves    {output}"));
         }
+        if let Some(packages) = &self.packages {
+            lines.push(format!(
+                "packages    of hooks, in {}: {}",
+                shown(&packages.directory),
+                packages.install.join(" ")
+            ));
+        }
         lines.extend(self.files.iter().map(|path| format!("reads       {}", shown(path))));
         if !self.args.is_empty() {
             lines.push(format!("arguments   {}", self.args.join(" ")));

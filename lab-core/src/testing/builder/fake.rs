@@ -137,7 +137,7 @@ impl Builder for FakeBuilder {
                 () = cancel.cancelled() => Err(BuildError::Cancelled),
                 () = tokio::time::sleep(job.timeout) => Err(BuildError::TimedOut { limit: job.timeout }),
             },
-            None => Ok(Built { run: write_release(job)?, warnings: Vec::new() }),
+            None => Ok(Built { run: write_release(job)?, warnings: Vec::new(), is_repeatable: true }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Trees, and the plan of each on one line.
 
-use super::{Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
+use super::{ALLOWS, ASTRO, Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
     ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
@@ -8,6 +8,36 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "all three at the root",
         &[("pb_hooks/a.pb.js", ""), ("pb_migrations/1.js", ""), ("pb_public/index.html", "")],
         "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; public pb_public",
+    ),
+    (
+        "hooks that require packages of the folder they are in",
+        &[
+            (
+                "app/pb_hooks/a.pb.js",
+                "const { x } = require( '@scope/x/lib' ), y = require('./y'), z = require(`${__hooks}/z`)",
+            ),
+            ("app/package.json", r#"{"dependencies":{"@scope/x":"1"}}"#),
+            ("app/package-lock.json", "{}"),
+            ("package.json", r#"{"dependencies":{"@scope/x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks app/pb_hooks; packages app [npm ci --omit=dev --ignore-scripts]",
+    ),
+    (
+        "hooks that name packages in their own folder",
+        &[
+            ("pb_hooks/a.pb.js", "const x = require(`${__hooks}/node_modules/x/dist/x.js`)"),
+            ("pb_hooks/package.json", r#"{"dependencies":{"x":"1"}}"#),
+            ("pb_hooks/pnpm-lock.yaml", ""),
+        ],
+        "pb 1.2.3; hooks pb_hooks; packages pb_hooks [pnpm install --frozen-lockfile --prod --ignore-scripts --config.node-linker=hoisted]",
+    ),
+    (
+        "hooks whose packages are for their developers",
+        &[
+            ("pb_hooks/a.pb.js", "const x = require('x'), y = require('./y')"),
+            ("package.json", r#"{"dependencies":{"y":"1"},"devDependencies":{"x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
     ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
     (
@@ -155,6 +185,26 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "a frontend with pnpm",
         &[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE), ("web/pnpm-lock.yaml", "")],
         "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile, pnpm run build] web/dist",
+    ),
+    (
+        "pnpm's settings are no workspace",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("package.json", VITE),
+            ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+            ("pnpm-workspace.yaml", ALLOWS),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend  [pnpm install --frozen-lockfile, pnpm run build] dist",
+    ),
+    (
+        "pnpm's settings above a frontend",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", VITE),
+            ("web/pnpm-lock.yaml", "lockfileVersion: '9.0'\n"),
+            ("pnpm-workspace.yaml", ALLOWS),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [pnpm install --frozen-lockfile --ignore-workspace, pnpm run build] web/dist",
     ),
     (
         "a frontend with bun",
@@ -443,6 +493,29 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("shop/package.json", VITE),
         ],
         "pb 1.2.3; hooks pb/pb_hooks; frontend shop [npm install, npm run build] shop/dist",
+    ),
+    (
+        "Astro",
+        &[("pb_hooks/a.pb.js", ""), ("web/package.json", ASTRO), ("web/astro.config.mjs", "export default {}")],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run build] web/dist",
+    ),
+    (
+        "Astro with a server",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", ASTRO),
+            ("web/astro.config.mjs", "export default defineConfig({ adapter: node({ mode: 'standalone' }) })"),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "Astro that has an adapter and is static all the same",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("web/package.json", ASTRO),
+            ("web/astro.config.mjs", "export default defineConfig({ output: 'static', adapter: node() })"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run build] web/dist/client",
     ),
     (
         "Nuxt that a Dockerfile serves as files",

@@ -120,6 +120,20 @@ pub(in super::super) fn node(range: &str, machine: Option<&Version>) -> Node {
     Node::Fetched(Wanted { name: "node", package: format!("node-linux-{platform}"), version, instead: None })
 }
 
+/// A long-term version that fits `range` as well, for what the one that it gave does not run.
+pub(in super::super) fn other_node(range: &str, machine: Option<&Version>) -> Option<Version> {
+    let used = match node(range, machine) {
+        Node::Fetched(wanted) => wanted.version.major,
+        Node::Machine | Node::Unknown => machine?.major,
+    };
+    let range = parse(range);
+    let fits = |version: &Version| range.as_ref().is_none_or(|range| range.iter().any(|part| part.matches(version)));
+    let pinned = NODES.iter().map(|(major, minor, patch)| Version::new(*major, *minor, *patch));
+    let long_term = pinned.filter(|version| version.major != used && matches!(version.major, 22 | 24) && fits(version));
+    // newer than most of what is asked for
+    long_term.max()
+}
+
 /// The npm that a fetched Node.js runs, where it may not run the machine's. Source: `engines` of each generation of npm.
 pub(in super::super) fn npm_for(node: &Version) -> Option<Wanted> {
     let major = match node {
@@ -208,6 +222,16 @@ mod tests {
         for range in ["4", "lts/*", ">=99", "; reboot"] {
             assert_eq!(node(range, Some(&machine)), Node::Unknown, "{range}");
         }
+    }
+
+    #[test]
+    fn what_one_node_does_not_run_another_may() {
+        let (old, new) = (version("20.20.2"), version("24.1.0"));
+        assert_eq!(other_node("*", Some(&old)), Some(version("24.21.0")));
+        assert_eq!(other_node("lts/*", Some(&new)), Some(version("22.23.3")));
+        assert_eq!(other_node("^20 || ^22", Some(&old)), Some(version("22.23.3")));
+        assert_eq!(other_node("20", Some(&old)), None);
+        assert_eq!(other_node("22", Some(&old)), None);
     }
 
     #[test]
