@@ -8,6 +8,9 @@ use crate::release::HealthCheck;
 
 mod explain;
 
+/// How the reason of a plan ends that says which file needs cgo.
+pub(super) const NEEDS_C: &str = ", which needs a C compiler: built with cgo";
+
 /// How a tree is built and run. Paths are relative to the tree; the tree itself is the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPlan {
