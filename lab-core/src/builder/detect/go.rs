@@ -16,7 +16,7 @@ mod mains;
 mod needs;
 mod reads;
 
-use mains::{Main, mains};
+use mains::{Holds, Main, mains};
 pub(super) use needs::{files, wants_env_file};
 pub(super) use reads::reads;
 
@@ -45,8 +45,8 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
     let file = paths::join(&root, "go.mod");
     let required = requires(scope.tree.text(&file)?)?;
     let mains = mains(scope, &root);
-    let uses = mains.iter().any(|main| main.uses);
-    let makes = mains.iter().any(|main| main.makes);
+    let uses = mains.iter().any(Main::uses);
+    let makes = mains.iter().any(|main| main.holds == Holds::All);
     // nobody tidied it up: what the program imports says more
     if required.indirect && !uses {
         return None;
@@ -157,15 +157,15 @@ fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, Bu
     // `example.com/shop/v2`
     let called = mains::module_name(go_mod).rsplit('/').find(|name| !is_major(name)).unwrap_or_default();
     let ways: [Way<'_>; 12] = [
-        ("at the module's root", &|main| main.folder == module && main.uses),
-        ("the only main package that uses PocketBase", &|main| main.uses),
-        ("the only one that uses PocketBase and is no example or tool", &|main| main.uses && main.genuine),
-        ("the one that is built elsewhere", &|main| main.uses && built.contains(&main.folder)),
+        ("at the module's root", &|main| main.folder == module && main.uses()),
+        ("the only main package that uses PocketBase", &|main| main.uses()),
+        ("the only one that uses PocketBase and is no example or tool", &|main| main.uses() && main.genuine),
+        ("the one that is built elsewhere", &|main| main.uses() && built.contains(&main.folder)),
         ("the only one that starts PocketBase", &|main| main.starts && main.genuine),
-        ("the only one that runs PocketBase", &|main| main.makes && main.runs && main.genuine),
-        ("the one whose name says that it serves", &|main| main.uses && main.genuine && named(main)),
+        ("the only one that runs PocketBase", &|main| main.uses() && main.runs && main.genuine),
+        ("the one whose name says that it serves", &|main| main.uses() && main.genuine && named(main)),
         ("the one that is called like the module", &|main| {
-            main.uses && main.genuine && paths::name(&main.folder) == called
+            main.uses() && main.genuine && paths::name(&main.folder) == called
         }),
         ("the only one that starts and runs PocketBase", &|main| main.starts && main.runs),
         ("at the module's root, the others use no PocketBase either", &|main| main.folder == module),
@@ -173,15 +173,14 @@ fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, Bu
         ("the only main package", &|_| true),
     ];
     // what makes a PocketBase is never passed over for what only uses it, nor that for what does not
-    let weight = |main: &Main| (main.makes, main.uses);
-    let most = all.iter().map(weight).max().unwrap_or_default();
+    let most = all.iter().map(|main| main.holds).max();
     for (why, fits) in ways {
-        let mut fitting = all.iter().filter(|main| weight(main) == most && fits(main));
+        let mut fitting = all.iter().filter(|main| Some(main.holds) == most && fits(main));
         if let (Some(main), None) = (fitting.next(), fitting.next()) {
             notes.say(format!("the main package is `{}`: {why}", paths::shown(&main.folder)));
             let others = all.iter().filter(|other| other.folder != main.folder).take(5);
             for other in others {
-                let uses = if other.uses { "" } else { " without PocketBase" };
+                let uses = if other.uses() { "" } else { " without PocketBase" };
                 notes.say(format!("`{}`, a main package{uses}, was passed over", paths::shown(&other.folder)));
             }
             return Ok(main.folder.clone());

@@ -5,17 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{LIBRARY, Scope, is_go, paths};
 use crate::builder::detect::candidate;
 
+/// What of PocketBase is compiled into a program, by itself or by a package of the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holds {
+    /// Nothing.
+    Nothing,
+    /// Parts, as a tool for an app has them.
+    Parts,
+    /// One is made.
+    All,
+}
+
 /// A main package.
 #[derive(Debug, Clone)]
 pub(super) struct Main {
     /// Its folder, from the tree.
     pub folder: String,
-    /// Whether PocketBase is compiled into it, by itself or by a package of the module.
-    pub uses: bool,
-    /// Whether a PocketBase is made in it, by itself or by a package of the module: what only imports parts of it is no
-    /// server.
-    pub makes: bool,
-    /// Whether its own files do.
+    /// What of PocketBase is in it.
+    pub holds: Holds,
+    /// Whether its own files make a PocketBase.
     pub starts: bool,
     /// Whether its own files run one.
     pub runs: bool,
@@ -51,6 +59,13 @@ const HELPS: &[&str] = &[
 /// Calls that run a PocketBase.
 const RUNS: &[&str] = &[".Start()", ".Execute()", "apis.Serve("];
 
+impl Main {
+    /// Whether PocketBase is compiled into it.
+    pub(super) fn uses(&self) -> bool {
+        self.holds != Holds::Nothing
+    }
+}
+
 /// The Go files of a package.
 type Files<'a> = Vec<&'a str>;
 
@@ -75,8 +90,11 @@ pub(super) fn mains(scope: &Scope<'_>, module: &str) -> Vec<Main> {
         }
         Some(Main {
             folder: folder.clone(),
-            uses: users.contains(folder),
-            makes: makers.contains(folder),
+            holds: match (makers.contains(folder), users.contains(folder)) {
+                (true, _) => Holds::All,
+                (false, true) => Holds::Parts,
+                (false, false) => Holds::Nothing,
+            },
             starts: own.iter().any(|text| makes(text)),
             runs: own.iter().any(|text| RUNS.iter().any(|call| text.contains(call))),
             genuine: candidate::decoy(folder, module).is_none() && !helps(paths::relative(folder, module)),
