@@ -35,6 +35,7 @@ impl Upgrade {
             public: there("pb_public"),
             frontend: None,
             seed: None,
+            listen: Vec::new(),
             env_file: false,
             warnings: Vec::new(),
             ..self.from.plan.clone()

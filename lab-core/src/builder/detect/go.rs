@@ -12,12 +12,14 @@ use crate::builder::{
     tree,
 };
 
+mod env;
 mod mains;
 mod needs;
 mod reads;
 
+pub(super) use env::{env_file, listens};
 use mains::{Holds, Main, mains};
-pub(super) use needs::{files, wants_env_file};
+pub(super) use needs::files;
 pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {

@@ -50,6 +50,8 @@ fn short(plan: &BuildPlan) -> String {
         let output = frontend.output.as_ref().map_or("?".to_owned(), |output| output.display().to_string());
         parts.push(format!("frontend {} [{}] {output}", frontend.directory.display(), commands.join(", ")));
     }
+    parts.extend((!plan.listen.is_empty()).then(|| format!("listens at {}", plan.listen.join(", "))));
+    parts.extend((plan.health != HealthCheck::default()).then(|| format!("health {}", plan.health.path)));
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));

@@ -277,6 +277,20 @@ async fn go_files_that_are_out_of_step_are_built_all_the_same_with_a_warning() {
 }
 
 #[tokio::test]
+async fn a_committed_env_file_reaches_a_go_program_that_reads_it_whatever_it_holds() {
+    let bench = Bench::new(&[
+        GO_APP,
+        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
+        ("app/main.go", "package main\n\nimport \"os\"\n\nfunc main() { _, _ = os.ReadFile(\".env\") }\n"),
+    ]);
+    fs::write(bench.checkout().join("app/.env"), b"NAME=\xff").expect("write");
+    bench.build().await.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text()));
+    let file = bench.output().join(".env");
+    assert_eq!(fs::read(&file).expect("read"), b"NAME=\xff\n");
+    assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
 async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built() {
     let mut bench = Bench::new(&[
         GO_APP,

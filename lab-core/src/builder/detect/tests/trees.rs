@@ -143,6 +143,54 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         &[("go.mod", GO_MOD), ("main.go", SEEDER), ("cmd/x/main.go", MAIN)],
         "go  ./cmd/x 0.29.1",
     ),
+    (
+        "a Go program that reads a committed .env where there is one",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("load.go", "package main\n\nimport _ \"github.com/joho/godotenv/autoload\"\n"),
+            (".env", "A=1"),
+            ("other.go", "package main\n\nvar _ = godotenv.Load(\".env.local\")\n"),
+            (".env.local", "B=1"),
+        ],
+        "go  . 0.29.1 .env; reads .env.local",
+    ),
+    (
+        "a Go program that could read a .env which is not committed",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("load.go", "package main\n\nimport _ \"github.com/joho/godotenv/autoload\"\n"),
+        ],
+        "go  . 0.29.1",
+    ),
+    (
+        "a Go program that gives PocketBase its address itself",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "serve.go",
+                "package main\n\ntype config struct {\n\tAddr string `env:\"LISTEN_ADDR,required\"`\n}\n\nfunc serve() {\n\
+                 app.RootCmd.SetArgs([]string{\"serve\", \"--http=:\" + getEnv(\"PB_PORT\", \"8090\"), os.Getenv(\"SMTP_PORT\")})\n}\n",
+            ),
+        ],
+        "go  . 0.29.1; listens at LISTEN_ADDR, PB_PORT",
+    ),
+    (
+        "a Go program with a second server",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("metrics.go", "package main\n\nvar _ = http.ListenAndServe(os.Getenv(\"HTTP_ADDR\"), nil)\n"),
+        ],
+        "go  . 0.29.1",
+    ),
+    (
+        "Go with a PocketBase of before its health check",
+        &[("go.mod", "module x\nrequire github.com/pocketbase/pocketbase v0.9.2\n"), ("main.go", MAIN)],
+        "go  . 0.9.2; health /_/",
+    ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
     (
