@@ -215,7 +215,7 @@ impl Release {
             ]);
         }
         args.extend(self.run.args.iter().cloned());
-        let mut env = env.clone();
+        let mut env = told(&self.plan.listen, port, env);
         env.extend(base_env(dirs, &root, port));
         ProcessSpec {
             app: self.app.clone(),
@@ -229,6 +229,15 @@ impl Release {
     }
 }
 
+/// An app's own variables, and those of `listen` that it does not have, which tell its program where to listen.
+fn told(listen: &[String], port: Port, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let set = listen.iter().map(|name| {
+        let is_port = name.ends_with("PORT");
+        (name.clone(), if is_port { port.to_string() } else { format!("127.0.0.1:{port}") })
+    });
+    set.chain(env.clone()).collect()
+}
+
 /// What every app's process finds in its environment; nothing of the server's own gets there.
 fn base_env(dirs: &AppDirs, root: &Path, port: Port) -> BTreeMap<String, String> {
     BTreeMap::from([
@@ -239,4 +248,17 @@ fn base_env(dirs: &AppDirs, root: &Path, port: Port) -> BTreeMap<String, String>
         // PocketBase takes a program below the temporary directory for `go run` and switches to development mode
         ("TMPDIR".to_owned(), dirs.tmp().to_string_lossy().into_owned()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_where_to_listen_unless_its_owner_says_so() {
+        let listen = ["HTTP_ADDR", "PB_PORT", "SERVER_PORT"].map(str::to_owned);
+        let own = BTreeMap::from([("SERVER_PORT".to_owned(), "1".to_owned())]);
+        let told = told(&listen, Port::new(8091).expect("port"), &own);
+        assert_eq!(told.into_values().collect::<Vec<_>>(), ["127.0.0.1:8091", "8091", "1"]);
+    }
 }

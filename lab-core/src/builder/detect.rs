@@ -111,22 +111,26 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
-            env_file = go::wants_env_file(&scope, &chosen.root);
+            env_file = go::env_file(&scope, &chosen.root);
             files = go::reads(&scope, &chosen.root, frontend.as_ref(), &mut notes)?;
         }
     }
-    if let Some(file) = env_file {
-        notes.say(format!("`{file}` ends the program when there is no `.env` file: it gets one"));
-    }
+    let has_env_file = env_file.is_some();
+    notes.reasons.extend(env_file);
     let packages = requires::find(&scope, &folders, &mut notes);
     let seed = committed::seed(&scope, &folders, module, &mut notes).map(PathBuf::from);
     // what the frontend's build writes is not there yet, or is an old one
     let built = frontend.as_ref().and_then(|frontend| frontend.output.clone());
     let public = folders.public.or(committed).map(PathBuf::from).filter(|public| built.as_ref() != Some(public));
-    let env_hints = variables::hints(&scope, &[folders.hooks.as_deref(), folders.migrations.as_deref()], module);
+    let mut env_hints = variables::hints(&scope, &[folders.hooks.as_deref(), folders.migrations.as_deref()], module);
+    let listen: Vec<String> = module.map(|module| go::listens(&scope, module, &env_hints)).unwrap_or_default();
+    for name in &listen {
+        notes.say(format!("the program listens where `{name}` says: Lab sets it"));
+    }
+    env_hints.retain(|name| !listen.contains(name));
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
-    let default = HealthCheck::default();
+    let default = answers(&server);
     Ok(BuildPlan {
         server,
         hooks: folders.hooks.map(PathBuf::from),
@@ -147,7 +151,8 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             .collect(),
         seed,
         env_hints,
-        env_file: env_file.is_some(),
+        listen,
+        env_file: has_env_file,
         warnings: notes.warnings,
         reasons: notes.reasons,
     })
@@ -202,6 +207,19 @@ fn server(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut 
     match chosen.kind {
         ServerKind::Go => go::server(scope, &chosen.root, notes),
         ServerKind::PocketBase => Ok(Server::PocketBase { version: version::find(scope, chosen, folders, notes) }),
+    }
+}
+
+/// How to tell that it is up, unless `lab.toml` says so.
+fn answers(server: &Server) -> HealthCheck {
+    let (Server::PocketBase { version } | Server::Go { pocketbase: Some(version), .. }) = server else {
+        return HealthCheck::default();
+    };
+    let default = HealthCheck::default();
+    match semver::Version::parse(version) {
+        // there is no `/api/health` yet; the dashboard has always been there
+        Ok(version) if (version.major, version.minor) < (0, 10) => HealthCheck { path: "/_/".to_owned(), ..default },
+        _ => default,
     }
 }
 

@@ -8,6 +8,9 @@ use crate::release::HealthCheck;
 
 mod explain;
 
+/// How the reason of a plan ends that says which file needs cgo.
+pub(super) const NEEDS_C: &str = ", which needs a C compiler: built with cgo";
+
 /// How a tree is built and run. Paths are relative to the tree; the tree itself is the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildPlan {
@@ -47,7 +50,12 @@ pub struct BuildPlan {
     /// Names of variables that `.env.example` and the like mention, or the code reads: a hint, it may do without them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env_hints: Vec<String>,
-    /// Whether the app's program ends when its working directory holds no `.env` file.
+    /// Names of variables that tell the app's program its port (`PB_PORT`) or address (`HTTP_ADDR`): it gives PocketBase
+    /// that, and not what the command line says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listen: Vec<String>,
+    /// Whether the app's program gets a `.env` file in its working directory: it ends without one, or reads the committed
+    /// one.
     #[serde(default, skip_serializing_if = "is_false")]
     pub env_file: bool,
     /// What the owner should know: a frontend that is not run, a Dockerfile that does more than was used …: one sentence

@@ -43,6 +43,7 @@ impl Upgrade {
                 manager: None,
             }),
             seed: None,
+            listen: Vec::new(),
             env_file: false,
             warnings: Vec::new(),
             ..self.from.plan.clone()

@@ -4,15 +4,22 @@ use super::{
     BuildError, Candidate, Notes, Scope,
     candidate::{DEPTH, Rule},
     path, paths,
+    recipes::Kind,
 };
-use crate::builder::{lab_toml::ServerKind, plan::Server, tree::Kind};
+use crate::builder::{
+    lab_toml::ServerKind,
+    plan::{NEEDS_C, Server},
+    tree,
+};
 
+mod env;
 mod mains;
 mod needs;
 mod reads;
 
-use mains::{Main, mains};
-pub(super) use needs::{files, wants_env_file};
+pub(super) use env::{env_file, listens};
+use mains::{Holds, Main, mains};
+pub(super) use needs::files;
 pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {
@@ -40,7 +47,8 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
     let file = paths::join(&root, "go.mod");
     let required = requires(scope.tree.text(&file)?)?;
     let mains = mains(scope, &root);
-    let uses = mains.iter().any(|main| main.uses);
+    let uses = mains.iter().any(Main::uses);
+    let makes = mains.iter().any(|main| main.holds == Holds::All);
     // nobody tidied it up: what the program imports says more
     if required.indirect && !uses {
         return None;
@@ -49,11 +57,23 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
         Some(version) => format!("`{file}` requires PocketBase {version}: a Go program"),
         None => format!("`{file}` is PocketBase itself: a Go program"),
     };
-    let mut candidate = Candidate::new(scope, ServerKind::Go, root, if uses { 2 } else { 0 }, reason);
+    // a tool that only uses parts of PocketBase, or that is beside the official program, is not the app
+    let is_app = makes && (root == scope.root || !runs_official(scope));
+    let mut candidate = Candidate::new(scope, ServerKind::Go, root, if is_app { 2 } else { 0 }, reason);
     candidate.rank.runs = uses || !mains.is_empty();
-    // a tool that only talks to PocketBase is not the app
-    candidate.rank.go = uses;
+    candidate.rank.go = is_app;
     Some(candidate)
+}
+
+/// Whether a Dockerfile or a compose file where the app is looked for fetches the official program, and nothing builds one
+/// from Go.
+fn runs_official(scope: &Scope<'_>) -> bool {
+    let used = || scope.recipes.iter().filter(|it| it.kind <= Kind::Script && !it.is_aside());
+    let official = used().any(|it| {
+        let is_image = it.kind <= Kind::Compose && paths::parent(it.path) == scope.root;
+        is_image && (it.text.contains("pocketbase/releases") || it.text.contains("/pocketbase:"))
+    });
+    official && !used().any(|it| ["go build", "go run", "go install"].iter().any(|word| it.text.contains(word)))
 }
 
 /// What a `go.mod` says of PocketBase.
@@ -106,7 +126,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Resu
     let go_mod = scope.tree.text(&paths::join(module, "go.mod")).unwrap_or_default();
     let cgo = needs::cgo(scope, module);
     if let Some((file, library)) = &cgo {
-        notes.say(format!("`{file}` uses `{library}`, which needs a C compiler: built with cgo"));
+        notes.say(format!("`{file}` uses `{library}`{NEEDS_C}"));
     }
     let go = go_version(go_mod);
     if let Some(go) = &go {
@@ -135,26 +155,34 @@ fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, Bu
     let cmd = paths::join(module, "cmd");
     let built = needs::built(scope, module);
     let named = |main: &Main| SERVES.contains(&paths::name(&main.folder).to_ascii_lowercase().as_str());
-    let ways: [Way<'_>; 9] = [
-        ("at the module's root", &|main| main.folder == module && main.uses),
-        ("the only main package that uses PocketBase", &|main| main.uses),
-        ("the only one that uses PocketBase and is no example or tool", &|main| main.uses && main.genuine),
-        ("the one that is built elsewhere", &|main| main.uses && built.contains(&main.folder)),
+    let go_mod = scope.tree.text(&paths::join(module, "go.mod")).unwrap_or_default();
+    // `example.com/shop/v2`
+    let called = mains::module_name(go_mod).rsplit('/').find(|name| !is_major(name)).unwrap_or_default();
+    let ways: [Way<'_>; 12] = [
+        ("at the module's root", &|main| main.folder == module && main.uses()),
+        ("the only main package that uses PocketBase", &|main| main.uses()),
+        ("the only one that uses PocketBase and is no example or tool", &|main| main.uses() && main.genuine),
+        ("the one that is built elsewhere", &|main| main.uses() && built.contains(&main.folder)),
         ("the only one that starts PocketBase", &|main| main.starts && main.genuine),
-        ("the one whose name says that it serves", &|main| main.uses && main.genuine && named(main)),
+        ("the only one that runs PocketBase", &|main| main.uses() && main.runs && main.genuine),
+        ("the one whose name says that it serves", &|main| main.uses() && main.genuine && named(main)),
+        ("the one that is called like the module", &|main| {
+            main.uses() && main.genuine && paths::name(&main.folder) == called
+        }),
+        ("the only one that starts and runs PocketBase", &|main| main.starts && main.runs),
         ("at the module's root, the others use no PocketBase either", &|main| main.folder == module),
         ("the only main package in `cmd`", &|main| paths::is_below(&main.folder, &cmd)),
         ("the only main package", &|_| true),
     ];
-    // what uses PocketBase is never passed over for what does not
-    let any_uses = all.iter().any(|main| main.uses);
+    // what makes a PocketBase is never passed over for what only uses it, nor that for what does not
+    let most = all.iter().map(|main| main.holds).max();
     for (why, fits) in ways {
-        let mut fitting = all.iter().filter(|main| fits(main) && (main.uses || !any_uses));
+        let mut fitting = all.iter().filter(|main| Some(main.holds) == most && fits(main));
         if let (Some(main), None) = (fitting.next(), fitting.next()) {
             notes.say(format!("the main package is `{}`: {why}", paths::shown(&main.folder)));
             let others = all.iter().filter(|other| other.folder != main.folder).take(5);
             for other in others {
-                let uses = if other.uses { "" } else { " without PocketBase" };
+                let uses = if other.uses() { "" } else { " without PocketBase" };
                 notes.say(format!("`{}`, a main package{uses}, was passed over", paths::shown(&other.folder)));
             }
             return Ok(main.folder.clone());
@@ -175,12 +203,18 @@ fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, Bu
     Err(BuildError::Invalid { what, reason })
 }
 
+/// Whether the name in a module's path is its major version.
+fn is_major(name: &str) -> bool {
+    name.strip_prefix('v').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Why a main package is the one, and whether one fits.
 type Way<'a> = (&'static str, &'a dyn Fn(&Main) -> bool);
 
 /// The Go files in a folder itself, tests apart: name and text.
 pub(super) fn go_files<'a>(scope: &'a Scope<'_>, folder: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let files = scope.tree.children(folder).filter(|(path, kind)| is_go(path) && matches!(kind, Kind::File { .. }));
+    let files =
+        scope.tree.children(folder).filter(|(path, kind)| is_go(path) && matches!(kind, tree::Kind::File { .. }));
     files.filter_map(|(path, _)| Some((path, scope.tree.text(path)?)))
 }
 

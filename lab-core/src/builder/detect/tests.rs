@@ -14,6 +14,11 @@ const GO_MOD: &str = "module example.com/app\n\ngo 1.24\n\nrequire (\n\tgithub.c
 const INDIRECT_MOD: &str = "module x\nrequire github.com/pocketbase/pocketbase v0.29.1 // indirect\n";
 const OTHER_MOD: &str = "module example.com/other\n\ngo 1.24\n";
 const MAIN: &str = "// Command app.\npackage main\n\nimport \"github.com/pocketbase/pocketbase\"\n\nfunc main() { pocketbase.New() }\n";
+const SEEDER: &str = "package main\n\nimport \"github.com/pocketbase/pocketbase/tools/security\"\n\nfunc main() {}\n";
+const FETCHES: &str = "FROM alpine\nADD https://github.com/pocketbase/pocketbase/releases/download/v0.28.4/pb.zip /\n";
+const RUNNER: &str = "package main\n\nimport \"example.com/app/internal/app\"\n\nfunc main() { app.New().Start() }\n";
+const MAKER: &str = "package app\n\nimport \"github.com/pocketbase/pocketbase\"\n\nvar New = pocketbase.New\n";
+const CALLER: &str = "package main\n\nimport \"example.com/app/internal/app\"\n\nfunc main() { app.New() }\n";
 const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
 const VITE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7","@sveltejs/kit":"2"}}"#;
@@ -51,6 +56,8 @@ fn short(plan: &BuildPlan) -> String {
     parts.extend(
         plan.packages.as_ref().map(|it| format!("packages {} [{}]", it.directory.display(), it.install.join(" "))),
     );
+    parts.extend((!plan.listen.is_empty()).then(|| format!("listens at {}", plan.listen.join(", "))));
+    parts.extend((plan.health != HealthCheck::default()).then(|| format!("health {}", plan.health.path)));
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));

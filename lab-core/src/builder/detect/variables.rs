@@ -11,6 +11,9 @@ const MAX_IMPORT: usize = 4 << 10;
 /// So many names are told.
 const MAX_HINTS: usize = 64;
 
+/// How Go programs read a variable: `os.Getenv(`, a function of their own like `getEnv(`, a field's tag.
+const READS: &[&str] = &["etenv(", "etEnv(", "LookupEnv(", "nvOr(", "nvOrDefault(", "nvDefault(", "env:", "envconfig:"];
+
 /// Ends of names that hold the address of PocketBase in a frontend. It is served from the same address, so `/` is right.
 const ADDRESSES: &[&str] = &[
     "POCKETBASE_URL",
@@ -43,7 +46,8 @@ pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&st
     let scripts = code.iter().flatten().flat_map(|folder| scope.tree.texts_below(folder));
     names.extend(scripts.flat_map(|(_, text)| arguments(text, &["$os.getenv("])));
     let program = module.into_iter().flat_map(|module| go::files(scope, module));
-    names.extend(program.flat_map(|(_, text)| arguments(text, &["os.Getenv(", "os.LookupEnv("])));
+    // `env:"NAME,required"` of a field
+    names.extend(program.flat_map(|(_, text)| arguments(text, READS)).filter_map(|said| said.split(',').next()));
     // what Lab sets is nobody's to give
     names.retain(|name| name.parse::<VariableName>().is_ok());
     names.into_iter().take(MAX_HINTS).map(str::to_owned).collect()

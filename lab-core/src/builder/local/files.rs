@@ -69,22 +69,23 @@ fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
         Server::Go { module, .. } => module.as_path(),
         Server::PocketBase { .. } => Path::new(""),
     };
-    let mut text = String::new();
+    // bytes: whatever it holds is the program's affair
+    let mut text = Vec::new();
     for folder in [module, Path::new("")] {
         let committed = checkout.find(&folder.join(".env"))?.filter(|path| is_small_file(path));
         if let Some(committed) = committed {
-            text = fs::read_to_string(&committed).map_err(|source| failed("read", &committed, source))?;
+            text = fs::read(&committed).map_err(|source| failed("read", &committed, source))?;
             break;
         }
     }
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
     }
     for (name, value) in &job.app_env {
-        text.extend([name, "=", quoted(value).as_str(), "\n"]);
+        text.extend([name, "=", quoted(value).as_str(), "\n"].concat().bytes());
     }
     let opened = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
-    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = opened.and_then(|mut file| file.write_all(&text));
     written.map_err(|source| failed("write", &path, source))
 }
 

@@ -34,6 +34,10 @@ const HINTS: &[(&str, &str)] = &[
     ("golang.org/toolchain@", NEWER_GO),
     ("missing go.sum entry", "`go.sum` is out of step: run `go mod tidy` and commit it"),
     ("updates to go.mod needed", "`go.mod` is out of step: run `go mod tidy` and commit it"),
+    (
+        "build constraints exclude all Go files",
+        "a library needs a C compiler that the server does not have, or is for another system: install `gcc` there, or use another library",
+    ),
     ("inconsistent vendoring", "`vendor` is out of step: run `go mod vendor` and commit it"),
     (
         "no matching files found",

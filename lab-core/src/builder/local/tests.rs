@@ -253,6 +253,61 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
     assert!(log.contains("$ npm ci") && log.contains("$ npm run build") && log.contains("-tags production"), "{log}");
 }
 
+/// A module that another one in the same folder needs: nothing is fetched.
+const LIBRARY: &[(&str, &str)] =
+    &[("lib/go.mod", "module example.com/lib\n\ngo 1.21\n"), ("lib/lib.go", "package lib\n\nconst Name = \"lib\"\n")];
+const USER: &str = "package main\n\nimport \"example.com/lib\"\n\nfunc main() { println(lib.Name) }\n";
+const GO_APP: (&str, &str) = ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"app\"\n");
+
+#[tokio::test]
+async fn go_files_that_are_out_of_step_are_built_all_the_same_with_a_warning() {
+    const REPLACED: &str = "module example.com/app\n\ngo 1.21\n\nreplace example.com/lib => ../lib\n";
+    const WORK: &str = "go 1.21\n\nuse (\n\t./app\n\t./gone\n)\n";
+    for (name, files, words) in [
+        ("not required", &[("app/go.mod", REPLACED)][..], "`-mod=mod`"),
+        ("vendored otherwise", &[("app/go.mod", REPLACED), ("app/vendor/modules.txt", "# x v1\n")], "`-mod=mod`"),
+        ("a workspace without its folder", &[("app/go.mod", REPLACED), ("go.work", WORK)], "`GOWORK=off`"),
+    ] {
+        let bench = Bench::new(&[&[GO_APP, ("app/main.go", USER)], LIBRARY, files].concat());
+        let built = bench.build().await.unwrap_or_else(|error| panic!("{name}: {error}\n{}", bench.progress.text()));
+        assert!(built.warnings.iter().any(|warning| warning.contains(words)), "{name}: {:?}", built.warnings);
+        let printed = std::process::Command::new(bench.output().join("app")).output().expect("run");
+        assert_eq!(String::from_utf8_lossy(&printed.stderr), "lib\n");
+    }
+}
+
+#[tokio::test]
+async fn a_committed_env_file_reaches_a_go_program_that_reads_it_whatever_it_holds() {
+    let bench = Bench::new(&[
+        GO_APP,
+        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
+        ("app/main.go", "package main\n\nimport \"os\"\n\nfunc main() { _, _ = os.ReadFile(\".env\") }\n"),
+    ]);
+    fs::write(bench.checkout().join("app/.env"), b"NAME=\xff").expect("write");
+    bench.build().await.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text()));
+    let file = bench.output().join(".env");
+    assert_eq!(fs::read(&file).expect("read"), b"NAME=\xff\n");
+    assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built() {
+    let mut bench = Bench::new(&[
+        GO_APP,
+        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
+        ("app/main.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"),
+    ]);
+    // `go` alone
+    let bin = bench.dir.path().join("bin");
+    fs::create_dir(&bin).expect("create");
+    let go = super::environment::find("go", &bench.settings.path).expect("go");
+    std::os::unix::fs::symlink(go, bin.join("go")).expect("link");
+    bench.settings.path = bin.to_string_lossy().into_owned();
+    let error = bench.build().await.expect_err("no compiler").to_string();
+    assert!(error.contains("`app/main.go` uses `C`") && error.contains("`gcc`"), "{error}");
+    assert!(!bench.progress.text().contains("go build"));
+}
+
 #[tokio::test]
 async fn a_go_line_that_is_too_new_is_explained() {
     let bench = Bench::new(&[

@@ -38,6 +38,9 @@ impl BuildPlan {
         if !self.env_hints.is_empty() {
             lines.push(format!("may want    {}", self.env_hints.join(", ")));
         }
+        if !self.listen.is_empty() {
+            lines.push(format!("sets        {}", self.listen.join(", ")));
+        }
         if self.env_file {
             lines.push("writes      .env".to_owned());
         }

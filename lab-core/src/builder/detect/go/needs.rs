@@ -89,24 +89,3 @@ pub(super) fn built(scope: &Scope<'_>, module: &str) -> Vec<String> {
     };
     words.filter(|word| word.starts_with("./") || word.contains('/')).filter_map(package).collect()
 }
-
-/// The file whose program ends when its working directory holds no `.env`.
-pub(in super::super) fn wants_env_file<'a>(scope: &'a Scope<'_>, module: &str) -> Option<&'a str> {
-    const LOADS: &[&str] = &["godotenv.Load(", "godotenv.Overload(", "godotenv.Read(", "gotenv.Load("];
-    const ENDS: &[&str] = &["Fatal", "panic(", "os.Exit", "Panic", "return"];
-    files(scope, module).find_map(|(path, text)| {
-        let lines: Vec<&str> = text.lines().collect();
-        let wants = lines.iter().enumerate().any(|(at, line)| {
-            let call = LOADS.iter().find_map(|call| line.split_once(call));
-            let Some((before, arguments)) = call else { return false };
-            let plain = arguments.starts_with(')') || arguments.contains("\".env\"");
-            let after = &lines[at..lines.len().min(at + 8)];
-            let ends = after
-                .iter()
-                .take_while(|line| !line.starts_with('}'))
-                .any(|line| ENDS.iter().any(|end| line.contains(end)));
-            plain && ends && !before.trim_start().starts_with("//")
-        });
-        wants.then_some(path)
-    })
-}

@@ -89,7 +89,9 @@ fn first(path: &str) -> &str {
 /// Whether a path is something to read, rather than code or what Lab sees to.
 fn is_data(scope: &Scope<'_>, module: &str, path: &str) -> bool {
     let inside = paths::relative(path, module);
-    let hidden = |name: &str| name.starts_with('.') || matches!(name, "node_modules" | "vendor" | "testdata");
+    let hidden = |name: &str| {
+        (name.starts_with('.') && !name.starts_with(".env.")) || matches!(name, "node_modules" | "vendor" | "testdata")
+    };
     if !paths::is_below(path, module)
         || RESERVED.contains(&first(inside))
         || CODE.contains(&inside)

@@ -1,6 +1,9 @@
 //! Trees, and the plan of each on one line.
 
-use super::{ALLOWS, ASTRO, Files, GO_MOD, INDIRECT_MOD, MAIN, OTHER_MOD, PLAIN, PLAIN_MAIN, SVELTEKIT, VITE};
+use super::{
+    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, PLAIN, PLAIN_MAIN, RUNNER, SEEDER,
+    SVELTEKIT, VITE,
+};
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
     ("hooks at the root", &[("pb_hooks/main.pb.js", "")], "pb 1.2.3; hooks pb_hooks"),
@@ -119,6 +122,104 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("frontend/package-lock.json", "{}"),
         ],
         "go  . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist",
+    ),
+    (
+        "a Go tool that uses parts of PocketBase beside the app",
+        &[("pb_migrations/1.js", ""), ("loadtest/go.mod", GO_MOD), ("loadtest/main.go", SEEDER)],
+        "pb 1.2.3; migrations pb_migrations",
+    ),
+    (
+        "a Go program that makes a PocketBase beside the official one",
+        &[("pb_migrations/1.js", ""), ("Dockerfile", FETCHES), ("import/go.mod", GO_MOD), ("import/main.go", MAIN)],
+        "pb 0.28.4; migrations pb_migrations",
+    ),
+    (
+        "a Go program that a Dockerfile builds after it fetched the official one",
+        &[
+            ("pb_migrations/1.js", ""),
+            ("Dockerfile", FETCHES),
+            ("server/go.mod", GO_MOD),
+            ("server/main.go", MAIN),
+            ("server/Dockerfile", "FROM golang\nRUN go build -o /app .\n"),
+        ],
+        "go server . 0.29.1; migrations pb_migrations",
+    ),
+    (
+        "a main beside those that help",
+        &[
+            ("go.mod", GO_MOD),
+            ("cmd/backoffice/main.go", MAIN),
+            ("cmd/db-seed/main.go", MAIN),
+            ("cmd/worker/main.go", MAIN),
+        ],
+        "go  ./cmd/backoffice 0.29.1",
+    ),
+    (
+        "the only one of several mains that runs what a package makes",
+        &[("go.mod", GO_MOD), ("internal/app/app.go", MAKER), ("cmd/one/main.go", RUNNER), ("cmd/two/main.go", CALLER)],
+        "go  ./cmd/one 0.29.1",
+    ),
+    (
+        "a main that is called like the module",
+        &[
+            ("go.mod", "module example.com/shop/v2\nrequire github.com/pocketbase/pocketbase v0.29.1\n"),
+            ("cmd/shop/main.go", MAIN),
+            ("cmd/other/main.go", MAIN),
+        ],
+        "go  ./cmd/shop 0.29.1",
+    ),
+    (
+        "a main that only uses parts beside one that makes it",
+        &[("go.mod", GO_MOD), ("main.go", SEEDER), ("cmd/x/main.go", MAIN)],
+        "go  ./cmd/x 0.29.1",
+    ),
+    (
+        "a Go program that reads a committed .env where there is one",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("load.go", "package main\n\nimport _ \"github.com/joho/godotenv/autoload\"\n"),
+            (".env", "A=1"),
+            ("other.go", "package main\n\nvar _ = godotenv.Load(\".env.local\")\n"),
+            (".env.local", "B=1"),
+        ],
+        "go  . 0.29.1 .env; reads .env.local",
+    ),
+    (
+        "a Go program that could read a .env which is not committed",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("load.go", "package main\n\nimport _ \"github.com/joho/godotenv/autoload\"\n"),
+        ],
+        "go  . 0.29.1",
+    ),
+    (
+        "a Go program that gives PocketBase its address itself",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "serve.go",
+                "package main\n\ntype config struct {\n\tAddr string `env:\"LISTEN_ADDR,required\"`\n}\n\nfunc serve() {\n\
+                 app.RootCmd.SetArgs([]string{\"serve\", \"--http=:\" + getEnv(\"PB_PORT\", \"8090\"), os.Getenv(\"SMTP_PORT\")})\n}\n",
+            ),
+        ],
+        "go  . 0.29.1; listens at LISTEN_ADDR, PB_PORT",
+    ),
+    (
+        "a Go program with a second server",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("metrics.go", "package main\n\nvar _ = http.ListenAndServe(os.Getenv(\"HTTP_ADDR\"), nil)\n"),
+        ],
+        "go  . 0.29.1",
+    ),
+    (
+        "Go with a PocketBase of before its health check",
+        &[("go.mod", "module x\nrequire github.com/pocketbase/pocketbase v0.9.2\n"), ("main.go", MAIN)],
+        "go  . 0.9.2; health /_/",
     ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
