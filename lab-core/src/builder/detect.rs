@@ -25,6 +25,7 @@ mod go;
 mod manager;
 mod package;
 mod pocketbase;
+mod reads;
 mod recipes;
 mod variables;
 mod version;
@@ -105,9 +106,12 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     committed::submodules(&scope, &mut notes);
     let mut module = None;
     let mut env_file = None;
-    let mut files = Vec::new();
+    let files;
     match &server {
-        Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
+        Server::PocketBase { version } => {
+            committed::programs(&scope, &chosen, version, &mut notes);
+            files = pocketbase::reads(&scope, &folders, &mut notes)?;
+        }
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
             env_file = go::wants_env_file(&scope, &chosen.root);

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::release::HealthCheck;
 
 mod explain;
+mod places;
+
+pub(crate) use places::RESERVED;
 
 /// How a tree is built and run. Paths are relative to the tree; the tree itself is the empty path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +28,8 @@ pub struct BuildPlan {
     /// What is built to be served as `pb_public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
-    /// What a Go program reads in its working directory: files and folders, which are at the same place there as in the
-    /// module. What is not there after the build is left out.
+    /// What the app reads in its working directory: files and folders, which are at the same place there as in a Go
+    /// program's module, or as beside the hooks and migrations. What is not there after the build is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// Further arguments for the server.

@@ -34,6 +34,7 @@ impl Upgrade {
             migrations: there("pb_migrations"),
             public: there("pb_public"),
             frontend: None,
+            files: self.from.plan.placed().into_iter().map(|(_, place)| place.to_owned()).collect(),
             seed: None,
             env_file: false,
             warnings: Vec::new(),
