@@ -58,7 +58,7 @@ pub struct RunSpec {
 /// How to tell that an app is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// The path that answers 2xx.
+    /// The path that answers 2xx; on PocketBase's own any answer below 500 that lasts will do.
     pub path: String,
     /// How long it may take until it does, in seconds.
     pub timeout_secs: u64,
