@@ -13,7 +13,7 @@ use crate::pocketbase::Generation;
 /// The minor version of PocketBase since which it runs hooks, and since which it says that it is up. Source: its change
 /// log.
 const FIRST_WITH_HOOKS: u64 = 17;
-const FIRST_WITH_HEALTH: u64 = 10;
+pub(super) const FIRST_WITH_HEALTH: u64 = 10;
 
 /// A version that the repository names.
 struct Pin {
@@ -119,7 +119,8 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
         let parsed = semver::Version::parse(&version).ok()?;
         Some(Pin { version, minor: parsed.minor, generation: Generation::of(&parsed), file: file.to_owned() })
     };
-    let of = |recipe: &Recipe<'_>| pin(versions::pinned(recipe)?, recipe.path);
+    let set = versions::set_by(recipes.iter().copied().filter(|it| it.kind < Kind::Readme && !it.is_aside()));
+    let of = |recipe: &Recipe<'_>| pin(versions::pinned_with(recipe, &set)?, recipe.path);
     let (told, sure): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| recipe.kind >= Kind::Readme);
     let mut all: Vec<Pin> = sure.into_iter().filter_map(of).collect();
     // a committed program says its version, and the name of a packed one too
