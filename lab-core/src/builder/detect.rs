@@ -101,7 +101,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let frontend::Served { built: frontend, committed } =
         frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
     let server = server(&scope, &chosen, &folders, &mut notes)?;
-    recipes::dockerfile::told(&scope.recipes, &mut notes);
+    recipes::dockerfile::told(&scope.recipes, &server, &mut notes);
     committed::pointers(&scope, &folders, &mut notes)?;
     committed::submodules(&scope, &mut notes);
     let mut module = None;
