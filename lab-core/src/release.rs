@@ -24,6 +24,9 @@ use crate::{
     supervisor::{ProcessSpec, RestartPolicy},
 };
 
+/// The version of PocketBase since which it runs hooks. Source: its change log.
+pub(crate) const FIRST_WITH_HOOKS: semver::Version = semver::Version::new(0, 17, 0);
+
 /// What an app's program understands on its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,6 +56,14 @@ pub struct RunSpec {
     pub args: Vec<String>,
     /// How to tell that it is up.
     pub health: HealthCheck,
+}
+
+impl RunSpec {
+    /// Whether its PocketBase has hooks and knows their flags: an unknown one would end it.
+    fn has_hooks(&self) -> bool {
+        let version = self.pocketbase.as_deref().and_then(|version| semver::Version::parse(version).ok());
+        version.is_none_or(|version| version >= FIRST_WITH_HOOKS)
+    }
 }
 
 /// How to tell that an app is up.
@@ -198,16 +209,20 @@ impl Release {
         ];
         if self.run.flags != Flags::Base {
             args.extend([
-                "--hooksDir".to_owned(),
-                path("pb_hooks"),
                 "--migrationsDir".to_owned(),
                 path("pb_migrations"),
                 "--publicDir".to_owned(),
                 path("pb_public"),
-                // PocketBase opens two inotify instances per process to watch hooks; a release never changes
-                format!("--hooksWatch={}", self.run.flags == Flags::OfficialWatching),
                 // changes made in the dashboard would write migrations into the release, which never changes
                 "--automigrate=false".to_owned(),
+            ]);
+        }
+        if self.run.flags != Flags::Base && self.run.has_hooks() {
+            args.extend([
+                "--hooksDir".to_owned(),
+                path("pb_hooks"),
+                // PocketBase opens two inotify instances per process to watch hooks; a release never changes
+                format!("--hooksWatch={}", self.run.flags == Flags::OfficialWatching),
             ]);
         }
         args.extend(self.run.args.iter().cloned());
@@ -235,4 +250,25 @@ fn base_env(dirs: &AppDirs, root: &Path, port: Port) -> BTreeMap<String, String>
         // PocketBase takes a program below the temporary directory for `go run` and switches to development mode
         ("TMPDIR".to_owned(), dirs.tmp().to_string_lossy().into_owned()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_hooks_are_for_versions_that_have_them() {
+        for (version, has_hooks) in
+            [(Some("0.16.10"), false), (Some("0.17.0"), true), (Some("0.40.6"), true), (None, true)]
+        {
+            let run = RunSpec {
+                program: PathBuf::from("pocketbase"),
+                flags: Flags::Official,
+                pocketbase: version.map(str::to_owned),
+                args: Vec::new(),
+                health: HealthCheck::default(),
+            };
+            assert_eq!(run.has_hooks(), has_hooks, "{version:?}");
+        }
+    }
 }

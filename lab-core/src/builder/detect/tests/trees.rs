@@ -54,6 +54,11 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks",
     ),
     (
+        "a version from before hooks",
+        &[("pb_public/index.html", ""), ("Dockerfile", "ARG PB_VERSION=0.14.1")],
+        "pb 0.22.27; public pb_public",
+    ),
+    (
         "a folder of any name",
         &[("Mein Server/pb_migrations/1.js", "")],
         "pb 1.2.3; migrations Mein Server/pb_migrations",
