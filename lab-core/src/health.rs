@@ -1,10 +1,13 @@
 //! The role that tells whether an app answers.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 
-use crate::{app::Port, procfs};
+use crate::{app::Port, procfs, release::HealthCheck};
 
 pub mod http;
 
@@ -55,6 +58,43 @@ impl HealthError {
     }
 }
 
+/// How long an app must go on answering something else than 2xx until it counts as up.
+const SETTLES: Duration = Duration::from_secs(2);
+
+/// What an app that is starting has answered so far.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// Since when it answers something else than 2xx.
+    otherwise: Option<Instant>,
+}
+
+impl Answers {
+    /// Whether the app is up by its next answer; if so, the warning that is due. PocketBase listens once it is ready, and
+    /// an app may redirect or refuse what it does not know (301, 401, 403, 429), so on PocketBase's own path any answer
+    /// below 500 counts when it lasts. A path that was chosen must answer 2xx.
+    pub(crate) fn judge(
+        &mut self,
+        check: &HealthCheck,
+        probed: Result<(), HealthError>,
+    ) -> Result<Option<String>, HealthError> {
+        let is_chosen = *check.path != *HealthCheck::default().path;
+        match probed {
+            Err(HealthError::Status { path, status: status @ ..500 }) if !is_chosen => {
+                if self.otherwise.get_or_insert_with(Instant::now).elapsed() < SETTLES {
+                    return Err(HealthError::Status { path, status });
+                }
+                Ok(Some(format!(
+                    "`{path}` answers {status} instead of 2xx: the app counts as up because it goes on answering;                      `[health]` in `lab.toml` can name a path that tells more"
+                )))
+            }
+            probed => {
+                self.otherwise = None;
+                probed.map(|()| None)
+            }
+        }
+    }
+}
+
 fn ports(ports: &[u16]) -> String {
     ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -70,4 +110,30 @@ pub trait HealthProbe: fmt::Debug + Send + Sync + 'static {
     fn backend(&self) -> &'static str;
     /// Asks once.
     async fn probe(&self, port: Port, path: &str, limit: Duration) -> Result<(), HealthError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(answers: &mut Answers, check: &HealthCheck, status: u16) -> Result<Option<String>, HealthError> {
+        answers.judge(check, Err(HealthError::Status { path: check.path.clone(), status }))
+    }
+
+    #[test]
+    fn an_answer_below_500_counts_once_it_lasts_and_on_pocketbases_own_path_only() {
+        let own = HealthCheck::default();
+        let mut answers = Answers::default();
+        assert_eq!(answers.judge(&own, Ok(())), Ok(None));
+        assert!(judged(&mut answers, &own, 401).is_err());
+        answers.otherwise = Instant::now().checked_sub(SETTLES);
+        let warning = judged(&mut answers, &own, 429).expect("up").expect("a warning");
+        assert!(warning.contains("answers 429"), "{warning}");
+        // what ended or failed in between begins anew
+        assert!(judged(&mut answers, &own, 502).is_err());
+        assert!(judged(&mut answers, &own, 401).is_err());
+        answers.otherwise = Instant::now().checked_sub(SETTLES);
+        let chosen = HealthCheck { path: "/up".to_owned(), ..own };
+        assert!(judged(&mut answers, &chosen, 404).is_err());
+    }
 }

@@ -137,8 +137,8 @@ pub trait PocketBaseBinaries: fmt::Debug + Send + Sync + 'static {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<PathBuf, PocketBaseError>;
-    /// What could stand in for a version that is not to be had, the nearest first: released patches of the same minor and,
-    /// for one of before 0.23, those of later minors until 0.22, which run the same code. None where nobody can tell.
+    /// What could stand in for a version that is not to be had, the nearest first: released patches of the same minor, then
+    /// those of later minors of the same generation, which run the same code. None where nobody can tell.
     async fn nearest(
         &self,
         version: &semver::Version,
@@ -170,15 +170,13 @@ fn no_such(origin: impl Into<String>, version: &semver::Version) -> PocketBaseEr
     PocketBaseError::NoSuchVersion { origin: origin.into(), version: version.to_string(), platform }
 }
 
-/// What among `all` can stand in for `version`, the nearest first, of two as near the newer one; never `version`. A later
-/// minor only for what is of before 0.23: the package index has none of before 0.22.
+/// What among `all` can stand in for `version`, the nearest first, of two as near the newer one; never `version`, nor an
+/// earlier minor: data and code may need what it does not have yet.
 fn nearest(version: &semver::Version, all: impl IntoIterator<Item = semver::Version>) -> Vec<semver::Version> {
-    let is_old = |version: &semver::Version| Generation::of(version) == Generation::Before023;
     let later = |other: &semver::Version| other.minor - version.minor;
     let is_near = |other: &semver::Version| {
-        let is_same = (other.major, other.minor) == (version.major, version.minor);
-        let is_later = is_old(version) && is_old(other) && other.minor > version.minor;
-        (is_same || is_later) && other.pre.is_empty() && other != version
+        let is_same = other.major == version.major && Generation::of(other) == Generation::of(version);
+        is_same && other.minor >= version.minor && other.pre.is_empty() && other != version
     };
     let mut near: Vec<semver::Version> = all.into_iter().filter(is_near).collect();
     near.sort_by_key(|other| {
@@ -202,9 +200,10 @@ mod tests {
     use semver::Version;
 
     #[test]
-    fn the_nearest_patch_of_the_same_minor_comes_first_and_old_ones_have_later_minors_too() {
-        let all = ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.21.3", "0.23.7", "1.22.7"]
-            .map(|v| v.parse().expect("version"));
+    fn the_nearest_patch_of_the_same_minor_comes_first_and_then_later_minors_of_the_generation() {
+        let all =
+            ["0.22.1", "0.22.9", "0.22.5", "0.22.9-rc.1", "0.21.3", "0.23.7", "0.26.1", "0.25.3", "0.25.4", "1.22.7"]
+                .map(|v| v.parse().expect("version"));
         let near = |version: &str| -> Vec<String> {
             let wanted: Version = version.parse().expect("version");
             super::nearest(&wanted, all.clone()).iter().map(Version::to_string).collect()
@@ -213,7 +212,8 @@ mod tests {
         assert_eq!(near("0.22.99"), ["0.22.9", "0.22.5", "0.22.1"]);
         assert_eq!(near("0.18.6"), ["0.21.3", "0.22.9", "0.22.5", "0.22.1"]);
         assert_eq!(near("0.21.9"), ["0.21.3", "0.22.9", "0.22.5", "0.22.1"]);
-        // its data and code may need what 0.23 no longer has, or the other way round
-        assert!(near("0.24.0").is_empty() && near("0.23.6") == ["0.23.7"]);
+        assert_eq!(near("0.23.6"), ["0.23.7", "0.25.4", "0.25.3", "0.26.1"]);
+        assert_eq!(near("0.24.0"), ["0.25.4", "0.25.3", "0.26.1"]);
+        assert!(near("0.27.0").is_empty());
     }
 }

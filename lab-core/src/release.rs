@@ -24,6 +24,9 @@ use crate::{
     supervisor::{ProcessSpec, RestartPolicy},
 };
 
+/// The version of PocketBase since which it runs hooks. Source: its change log.
+pub(crate) const FIRST_WITH_HOOKS: semver::Version = semver::Version::new(0, 17, 0);
+
 /// What an app's program understands on its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,10 +58,18 @@ pub struct RunSpec {
     pub health: HealthCheck,
 }
 
+impl RunSpec {
+    /// Whether its PocketBase has hooks and knows their flags: an unknown one would end it.
+    fn has_hooks(&self) -> bool {
+        let version = self.pocketbase.as_deref().and_then(|version| semver::Version::parse(version).ok());
+        version.is_none_or(|version| version >= FIRST_WITH_HOOKS)
+    }
+}
+
 /// How to tell that an app is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// The path that answers 2xx.
+    /// The path that answers 2xx; on PocketBase's own any answer below 500 that lasts will do.
     pub path: String,
     /// How long it may take until it does, in seconds.
     pub timeout_secs: u64,
@@ -202,16 +213,20 @@ impl Release {
         ];
         if self.run.flags != Flags::Base {
             args.extend([
-                "--hooksDir".to_owned(),
-                path("pb_hooks"),
                 "--migrationsDir".to_owned(),
                 path("pb_migrations"),
                 "--publicDir".to_owned(),
                 path("pb_public"),
-                // PocketBase opens two inotify instances per process to watch hooks; a release never changes
-                format!("--hooksWatch={}", self.run.flags == Flags::OfficialWatching),
                 // changes made in the dashboard would write migrations into the release, which never changes
                 "--automigrate=false".to_owned(),
+            ]);
+        }
+        if self.run.flags != Flags::Base && self.run.has_hooks() {
+            args.extend([
+                "--hooksDir".to_owned(),
+                path("pb_hooks"),
+                // PocketBase opens two inotify instances per process to watch hooks; a release never changes
+                format!("--hooksWatch={}", self.run.flags == Flags::OfficialWatching),
             ]);
         }
         args.extend(self.run.args.iter().cloned());
@@ -260,5 +275,21 @@ mod tests {
         let own = BTreeMap::from([("SERVER_PORT".to_owned(), "1".to_owned())]);
         let told = told(&listen, Port::new(8091).expect("port"), &own);
         assert_eq!(told.into_values().collect::<Vec<_>>(), ["127.0.0.1:8091", "8091", "1"]);
+    }
+
+    #[test]
+    fn flags_of_hooks_are_for_versions_that_have_them() {
+        for (version, has_hooks) in
+            [(Some("0.16.10"), false), (Some("0.17.0"), true), (Some("0.40.6"), true), (None, true)]
+        {
+            let run = RunSpec {
+                program: PathBuf::from("pocketbase"),
+                flags: Flags::Official,
+                pocketbase: version.map(str::to_owned),
+                args: Vec::new(),
+                health: HealthCheck::default(),
+            };
+            assert_eq!(run.has_hooks(), has_hooks, "{version:?}");
+        }
     }
 }

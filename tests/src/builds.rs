@@ -93,6 +93,29 @@ async fn a_hook_file_that_always_threw_keeps_the_app_neither_from_beginning_nor_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_refuses_to_tell_of_its_health_is_up_and_a_chosen_path_must_do_better() {
+    let real = Real::open().await;
+    let repository = Repository::of_files(&[
+        (
+            "pb_hooks/a.pb.js",
+            "routerUse((e) => e.request.url.path == '/in' ? e.next() : e.string(401, 'members only'))",
+        ),
+        ("pb_hooks/b.pb.js", "routerAdd('GET', '/in', (e) => e.string(200, 'in'))"),
+    ]);
+    let deployment = real.deploy("app", &repository).await;
+    succeeded(&deployment);
+    assert!(deployment.warnings.concat().contains("`/api/health` answers 401"), "{:?}", deployment.warnings);
+    repository.push(&[("lab.toml", "[health]\npath = \"/in\"\n")]);
+    let deployment = real.deploy("app", &repository).await;
+    succeeded(&deployment);
+    assert!(!deployment.warnings.concat().contains("answers"), "{:?}", deployment.warnings);
+    repository.push(&[("lab.toml", "[health]\npath = \"/out\"\ntimeout = 3\n")]);
+    assert!(real.deploy("app", &repository).await.problem.is_some());
+    assert_eq!(real.visit("app").get("/in").await, (200, "in".to_owned()));
+    real.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_serves_does_not_vanish_because_it_cannot_be_built_this_time() {
     let real = Real::open().await;
     let package = |script: &str| format!(r#"{{"name":"site","version":"1.0.0","scripts":{{"build":"{script}"}}}}"#);

@@ -15,6 +15,8 @@ mod expected;
 mod made;
 mod runs;
 
+use expected::Expected;
+
 fn corpus() -> PathBuf {
     crate::parts::root().join("tests/fixtures")
 }
@@ -37,13 +39,16 @@ fn the_corpus_is_whole() {
         assert_eq!(readme.matches(&format!("- `{name}`: ")).count(), 1, "{name} in the README");
     }
     assert!(folders.len() >= 40, "{}", folders.len());
-    let run: Vec<_> = expected
-        .values()
-        .filter(|it| it.runs.as_ref().is_some_and(|runs| runs.error.is_none() && runs.gap.is_none()))
-        .collect();
-    assert!(run.len() >= 20, "{}", run.len());
+    // each is also asked for its health
+    let whole = |it: &&Expected| {
+        let runs = it.runs.as_ref().filter(|runs| runs.error.is_none() && runs.gap.is_none());
+        runs.is_some_and(|runs| runs.hook && runs.collection.is_some() && runs.page.is_some())
+    };
+    let whole: Vec<_> = expected.values().filter(whole).collect();
+    assert!(whole.len() >= 20, "{} answer with a hook, a collection and a page", whole.len());
     for version in ["0.22", "0.23", "0.28", "0.40"] {
-        assert!(run.iter().any(|it| it.version.as_deref() == Some(version)), "PocketBase {version}");
+        let count = whole.iter().filter(|it| it.version.as_deref() == Some(version)).count();
+        assert!(count >= 2, "{count} of them with PocketBase {version}");
     }
 }
 

@@ -25,6 +25,7 @@ mod go;
 mod manager;
 mod package;
 mod pocketbase;
+mod reads;
 mod recipes;
 mod requires;
 mod variables;
@@ -101,14 +102,17 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let frontend::Served { built: frontend, committed } =
         frontend::find(&scope, &chosen, folders.public.as_deref(), &mut notes)?;
     let server = server(&scope, &chosen, &folders, &mut notes)?;
-    recipes::dockerfile::told(&scope.recipes, &mut notes);
+    recipes::dockerfile::told(&scope.recipes, &server, &mut notes);
     committed::pointers(&scope, &folders, &mut notes)?;
     committed::submodules(&scope, &mut notes);
     let mut module = None;
     let mut env_file = None;
-    let mut files = Vec::new();
+    let files;
     match &server {
-        Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
+        Server::PocketBase { version } => {
+            committed::programs(&scope, &chosen, version, &mut notes);
+            files = pocketbase::reads(&scope, &folders, &mut notes)?;
+        }
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
             env_file = go::env_file(&scope, &chosen.root);

@@ -87,8 +87,8 @@ pub struct ServerSection {
     /// Go: the build tags, instead of `production`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
-    /// Go: files and folders that the program reads in its working directory, relative to `module`; else those that its
-    /// code names.
+    /// Files and folders that the app reads in its working directory, relative to `module` if it is Go; else those that
+    /// its code names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<Spanned<RepoPath>>>,
     /// Further arguments for the server.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::release::HealthCheck;
 
 mod explain;
+mod places;
+
+pub(crate) use places::RESERVED;
 
 /// How the reason of a plan ends that says which file needs cgo.
 pub(super) const NEEDS_C: &str = ", which needs a C compiler: built with cgo";
@@ -31,8 +34,8 @@ pub struct BuildPlan {
     /// The npm packages that hooks require.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<Packages>,
-    /// What a Go program reads in its working directory: files and folders, which are at the same place there as in the
-    /// module. What is not there after the build is left out.
+    /// What the app reads in its working directory: files and folders, which are at the same place there as in a Go
+    /// program's module, or as beside the hooks and migrations. What is not there after the build is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
     /// Further arguments for the server.

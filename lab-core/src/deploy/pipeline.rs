@@ -452,9 +452,9 @@ impl Run {
     /// Waits until it answers. A hook file that throws ends it; where no release without such a file serves, it is started
     /// once more in the way in which PocketBase only leaves that file out, as it does by default.
     async fn healthy(&self, app: &App, release: Release) -> Result<(), Error> {
-        let error = match self.lab.wait_healthy(app, &release, self.cancel()).await {
+        let error = match self.lab.wait_for_answer(app, &release, self.cancel()).await {
             Err(error @ Error::Crashed { .. }) if release.run.flags == Flags::Official => error,
-            done => return done,
+            done => return self.warn(done?.as_slice()).await,
         };
         let serving = reconcile::serving_release(&self.dirs, app).await?;
         let is_known = serving.is_none_or(|serving| serving.run.flags == Flags::OfficialWatching);
@@ -462,7 +462,8 @@ impl Run {
         self.lab.backends().supervisor.stop(&self.app).await?;
         let release = self.without_throwing_hooks(release, &hook).await?;
         self.lab.start_release(app, &release).await?;
-        self.lab.wait_healthy(app, &release, self.cancel()).await
+        let warning = self.lab.wait_for_answer(app, &release, self.cancel()).await?;
+        self.warn(warning.as_slice()).await
     }
 
     /// The release run so that PocketBase goes on without a hook file that throws.

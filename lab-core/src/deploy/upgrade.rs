@@ -42,6 +42,7 @@ impl Upgrade {
                 install: Vec::new(),
                 manager: None,
             }),
+            files: self.from.plan.placed().into_iter().map(|(_, place)| place.to_owned()).collect(),
             seed: None,
             listen: Vec::new(),
             env_file: false,

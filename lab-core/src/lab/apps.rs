@@ -14,6 +14,7 @@ use crate::{
     App, AppName, AppView, Error, Lab, LabEvent, Port,
     blocking::blocking,
     durable,
+    health::Answers,
     layout::AppDirs,
     lifecycle::{Desired, Event},
     pocketbase::thrown,
@@ -184,18 +185,29 @@ impl Lab {
         release: &Release,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
+        self.wait_for_answer(app, release, cancel).await.map(drop)
+    }
+
+    /// As [`wait_healthy`](Self::wait_healthy), with what is to be told of its answer.
+    pub(crate) async fn wait_for_answer(
+        &self,
+        app: &App,
+        release: &Release,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, Error> {
         let limit = self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs));
         let port = port_of(app)?;
         let begun = Instant::now();
         let mut pause = Duration::from_millis(2);
+        let mut answers = Answers::default();
         loop {
             let left = limit.saturating_sub(begun.elapsed());
             let probe_limit = left.clamp(Duration::from_millis(100), Duration::from_secs(5));
             let probed = self.backends().health.probe(port, &release.run.health.path, probe_limit).await;
             let state = self.backends().supervisor.state(&app.name).await?;
-            match (probed, state) {
+            match (answers.judge(&release.run.health, probed), state) {
                 // something answers, and it is the app: its process runs
-                (Ok(()), Some(ProcessState::Running { .. })) => return Ok(()),
+                (Ok(warning), Some(ProcessState::Running { .. })) => return Ok(warning),
                 (_, Some(ProcessState::Failed { reason, last_lines })) => {
                     return Err(Error::Crashed { app: app.name.clone(), reason, last_lines });
                 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{RehearsalError, RehearsalJob, changes::Schema, local::failed, namespace};
 use crate::{
     Port,
-    health::{HealthError, HealthProbe, http::HttpProbe},
+    health::{Answers, HealthError, HealthProbe, http::HttpProbe},
     lab::superuser,
     layout::AppDirs,
     pocketbase::thrown,
@@ -163,10 +163,9 @@ impl App {
         port: Port,
     ) -> Result<Trial, RehearsalError> {
         let begun = Instant::now();
-        self.healthy(job, port, begun).await?;
+        let mut told: Vec<String> = self.healthy(job, port, begun).await?.into_iter().collect();
         let healthy = begun.elapsed();
         let up_until = tokio::time::Instant::now() + job.limits.stays_up;
-        let mut told = Vec::new();
         let asked = tokio::select! {
             status = self.child.wait() => return Err(self.ended(status).await),
             asked = ask(job, dirs, process, port, &mut told) => asked?,
@@ -182,8 +181,15 @@ impl App {
         }
     }
 
-    async fn healthy(&mut self, job: &RehearsalJob, port: Port, begun: Instant) -> Result<(), RehearsalError> {
+    /// Waits until it answers; what is to be told of that.
+    async fn healthy(
+        &mut self,
+        job: &RehearsalJob,
+        port: Port,
+        begun: Instant,
+    ) -> Result<Option<String>, RehearsalError> {
         let limit = Duration::from_secs(job.health.timeout_secs);
+        let mut answers = Answers::default();
         loop {
             let left = limit.saturating_sub(begun.elapsed()).clamp(Duration::from_millis(100), Duration::from_secs(5));
             let probe = HttpProbe::new();
@@ -191,8 +197,8 @@ impl App {
                 status = self.child.wait() => return Err(self.ended(status).await),
                 probed = probe.probe(port, &job.health.path, left) => probed,
             };
-            match probed {
-                Ok(()) => return Ok(()),
+            match answers.judge(&job.health, probed) {
+                Ok(warning) => return Ok(warning),
                 Err(source) if begun.elapsed() >= limit => {
                     let (last_lines, source) = (self.last_lines(), source.explained(self.child.id()));
                     return Err(RehearsalError::Unhealthy { limit_secs: limit.as_secs(), last_lines, source });

@@ -3,6 +3,8 @@
 //! The parser goes on after what it does not understand, so one odd file (TypeScript, a template) does not hide the
 //! others.
 
+use std::{cmp::Ordering, iter};
+
 use tree_sitter::{Node, Parser};
 
 use super::{Scope, folders::Folders, paths, pocketbase::is_hook};
@@ -11,7 +13,7 @@ use crate::pocketbase::Generation;
 mod words;
 
 /// So much code is read: newest and oldest migrations first, after the hooks. It keeps detection in milliseconds.
-const MAX_BYTES: usize = 512 << 10;
+pub(super) const MAX_BYTES: usize = 512 << 10;
 
 /// What the code says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,13 +52,16 @@ impl Code {
     }
 }
 
+/// A parser of JavaScript.
+pub(super) fn parser() -> Option<Parser> {
+    let mut parser = Parser::new();
+    parser.set_language(&tree_sitter_javascript::LANGUAGE.into()).is_ok().then_some(parser)
+}
+
 /// Reads an app's hooks and migrations.
 pub(super) fn read(scope: &Scope<'_>, folders: &Folders) -> Code {
-    let mut parser = Parser::new();
     let mut code = Code::default();
-    if parser.set_language(&tree_sitter_javascript::LANGUAGE.into()).is_err() {
-        return code;
-    }
+    let Some(mut parser) = parser() else { return code };
     let mut left = MAX_BYTES;
     for file in files(scope, folders) {
         let Some(text) = scope.tree.text(file) else { continue };
@@ -98,31 +103,37 @@ fn files<'a>(scope: &'a Scope<'_>, folders: &Folders) -> Vec<&'a str> {
 fn of_text(parser: &mut Parser, text: &str) -> Option<Generation> {
     let tree = parser.parse(text, None)?;
     let (mut before, mut from) = (0_usize, 0_usize);
-    let mut cursor = tree.walk();
-    // every node in order, without recursion: a hostile file may be nested as deep as it is long
-    loop {
-        match words::judge(cursor.node(), text) {
+    for node in nodes(&tree) {
+        match words::judge(node, text) {
             Some(Generation::Before023) => before += 1,
             Some(Generation::From023) => from += 1,
             None => {}
         }
-        if cursor.goto_first_child() {
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                return match before.cmp(&from) {
-                    std::cmp::Ordering::Greater => Some(Generation::Before023),
-                    std::cmp::Ordering::Less => Some(Generation::From023),
-                    std::cmp::Ordering::Equal => None,
-                };
-            }
-        }
+    }
+    match before.cmp(&from) {
+        Ordering::Greater => Some(Generation::Before023),
+        Ordering::Less => Some(Generation::From023),
+        Ordering::Equal => None,
     }
 }
 
+/// Every node in order, without recursion: a hostile file may be nested as deep as it is long.
+pub(super) fn nodes(tree: &tree_sitter::Tree) -> impl Iterator<Item = Node<'_>> {
+    let mut cursor = tree.walk();
+    let mut next = Some(tree.root_node());
+    iter::from_fn(move || {
+        let node = next.take()?;
+        let mut is_there = cursor.goto_first_child() || cursor.goto_next_sibling();
+        while !is_there && cursor.goto_parent() {
+            is_there = cursor.goto_next_sibling();
+        }
+        next = is_there.then(|| cursor.node());
+        Some(node)
+    })
+}
+
 /// The text of a node.
-fn text<'a>(node: Node<'_>, source: &'a str) -> &'a str {
+pub(super) fn text<'a>(node: Node<'_>, source: &'a str) -> &'a str {
     source.get(node.byte_range()).unwrap_or_default()
 }
 

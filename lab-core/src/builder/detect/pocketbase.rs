@@ -11,6 +11,10 @@ use super::{
 };
 use crate::builder::lab_toml::ServerKind;
 
+mod reads;
+
+pub(super) use reads::reads;
+
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::PocketBase,
     looked_for: "`pb_hooks` with `*.pb.js`, `pb_migrations` with `*.js`, `pb_public` with files, or something that fetches PocketBase",

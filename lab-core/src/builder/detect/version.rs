@@ -8,12 +8,10 @@ use super::{
     paths,
     recipes::{Kind, Recipe, versions},
 };
-use crate::pocketbase::Generation;
+use crate::{pocketbase::Generation, release::FIRST_WITH_HOOKS};
 
-/// The minor version of PocketBase since which it runs hooks, and since which it says that it is up. Source: its change
-/// log.
-const FIRST_WITH_HOOKS: u64 = 17;
-const FIRST_WITH_HEALTH: u64 = 10;
+/// The minor version of PocketBase since which it says that it is up. Source: its change log.
+pub(super) const FIRST_WITH_HEALTH: u64 = 10;
 
 /// A version that the repository names.
 struct Pin {
@@ -47,8 +45,7 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
         return version;
     }
     let pins = pins(scope, chosen);
-    let oldest = if folders.hooks.is_some() { FIRST_WITH_HOOKS } else { FIRST_WITH_HEALTH };
-    let fits = |pin: &&Pin| wanted.is_none_or(|wanted| wanted == pin.generation) && pin.minor >= oldest;
+    let fits = |pin: &&Pin| wanted.is_none_or(|wanted| wanted == pin.generation) && pin.minor >= FIRST_WITH_HOOKS.minor;
     if let Some(pin) = pins.iter().find(fits) {
         for passed in pins.iter().take_while(|pin| !fits(pin)) {
             notes.warn(vetoed(passed, &code));
@@ -69,6 +66,16 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
     if let Some(wanted) = wanted {
         let version = newest(scope, wanted);
         notes.say(format!("PocketBase {version}: the code ({}) is for the API {wanted}", proof(&code)));
+        return version;
+    }
+    if folders.hooks.is_none()
+        && let Some(pin) = pins.iter().find(|pin| pin.minor < FIRST_WITH_HOOKS.minor)
+    {
+        let version = newest(scope, pin.generation);
+        notes.say(format!(
+            "PocketBase {version}: `{}` names {}, and runs on the newest of before 0.23",
+            pin.file, pin.version
+        ));
         return version;
     }
     if let Some((generation, file)) = sdk(scope) {
@@ -102,7 +109,7 @@ fn proof(code: &Code) -> String {
 fn vetoed(pin: &Pin, code: &Code) -> String {
     let why = match code.generation() {
         Some(wanted) if wanted != pin.generation => format!("the code ({}) is for the API {wanted}", proof(code)),
-        _ => "that version is too old to run this app here".to_owned(),
+        _ => format!("Lab runs none of before {FIRST_WITH_HOOKS} unless `lab.toml` states it"),
     };
     format!("`{}` names PocketBase {}, but {why}: passed over", pin.file, pin.version)
 }
@@ -119,7 +126,8 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
         let parsed = semver::Version::parse(&version).ok()?;
         Some(Pin { version, minor: parsed.minor, generation: Generation::of(&parsed), file: file.to_owned() })
     };
-    let of = |recipe: &Recipe<'_>| pin(versions::pinned(recipe)?, recipe.path);
+    let set = versions::set_by(recipes.iter().copied().filter(|it| it.kind < Kind::Readme && !it.is_aside()));
+    let of = |recipe: &Recipe<'_>| pin(versions::pinned_with(recipe, &set)?, recipe.path);
     let (told, sure): (Vec<_>, Vec<_>) = recipes.into_iter().partition(|recipe| recipe.kind >= Kind::Readme);
     let mut all: Vec<Pin> = sure.into_iter().filter_map(of).collect();
     // a committed program says its version, and the name of a packed one too

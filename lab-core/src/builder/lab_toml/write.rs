@@ -48,7 +48,11 @@ impl Server {
         Ok(match self {
             Self::PocketBase { version } => (
                 Some(PocketBaseSection { version: VersionNumber::new(version)? }),
-                ServerSection { kind: Some(ServerKind::PocketBase), ..ServerSection::default() },
+                ServerSection {
+                    kind: Some(ServerKind::PocketBase),
+                    files: Some(files.iter().map(path).collect::<Result<_, _>>()?),
+                    ..ServerSection::default()
+                },
             ),
             Self::Go { module, package, tags, .. } => (
                 None,

@@ -16,17 +16,19 @@ use crate::builder::BuildError;
 const MAX_DEPTH: usize = 64;
 
 /// Copies from one checkout. Blocks.
-#[derive(Debug)]
-pub(super) struct Copy<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Copier<'a> {
     /// The checkout: links may lead anywhere in it.
     pub checkout: &'a Path,
     /// Where to say what was left out.
     pub log: &'a Log,
     /// When to end early.
     pub stop: &'a Stop,
+    /// Whether what is hidden is left out, and installed packages: not for visitors, and hardly for a program.
+    pub is_open: bool,
 }
 
-impl Copy<'_> {
+impl Copier<'_> {
     /// Copies what is in `from`, a real path in the checkout, into `to`, over what is there. Links that stay inside
     /// `from` stay links, what others in the checkout lead to is copied, and those that lead out are left out.
     pub(super) fn folder(&self, from: &Path, to: &Path) -> Result<(), BuildError> {
@@ -59,8 +61,11 @@ impl Copy<'_> {
         for entry in fs::read_dir(from).map_err(failed("read", from))? {
             self.stop.check()?;
             let name = entry.map_err(failed("read", from))?.file_name();
-            if name != ".git" {
-                self.entry(top, &from.join(&name), &to.join(&name), depth)?;
+            let from = from.join(&name);
+            if self.is_open && is_hidden(&from) {
+                self.leave_out(&from, "is hidden, or installed for a build");
+            } else if name != ".git" {
+                self.entry(top, &from, &to.join(&name), depth)?;
             }
         }
         Ok(())
@@ -119,6 +124,15 @@ impl Copy<'_> {
     fn shown(&self, path: &Path) -> String {
         path.strip_prefix(self.checkout).unwrap_or(path).display().to_string()
     }
+}
+
+/// `.env` and the like, which hold secrets more often than anything to show, and what a package manager installed (some
+/// frameworks put files to serve into a folder of that name).
+fn is_hidden(path: &Path) -> bool {
+    const INSTALLED: &[&str] = &[".bin", ".package-lock.json", ".modules.yaml", ".yarn-integrity"];
+    let name = path.file_name().unwrap_or_default();
+    let is_installed = name == "node_modules" && INSTALLED.iter().any(|mark| path.join(mark).exists());
+    is_installed || (name != ".well-known" && name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// A repository's own data is nothing to serve: it may hold credentials.

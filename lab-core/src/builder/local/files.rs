@@ -2,7 +2,7 @@
 
 use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
-use super::{copy::Copy, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
+use super::{copy::Copier, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
 use crate::builder::{
     BuildError, BuildJob, SEED,
     plan::{Frontend, Server},
@@ -19,10 +19,12 @@ pub(super) fn fill(
     log: &Log,
     stop: &Stop,
 ) -> Result<(), BuildError> {
-    let copy = Copy { checkout: checkout.path(), log, stop };
+    let copy = Copier { checkout: checkout.path(), log, stop, is_open: false };
+    let open = Copier { is_open: true, ..copy };
     let plan = &job.plan;
-    let named = [("pb_hooks", &plan.hooks), ("pb_migrations", &plan.migrations), ("pb_public", &plan.public)];
-    for (name, from) in named {
+    let named =
+        [("pb_hooks", &plan.hooks, copy), ("pb_migrations", &plan.migrations, copy), ("pb_public", &plan.public, open)];
+    for (name, from, copy) in named {
         if let Some(from) = from {
             copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
         }
@@ -33,18 +35,15 @@ pub(super) fn fill(
     {
         copy.folder(&from, &job.output.join(MODULES))?;
     }
-    if let Server::Go { module, .. } = &plan.server {
-        for path in &plan.files {
-            let Ok(inside) = path.strip_prefix(module) else { continue };
-            match checkout.find(path)? {
-                Some(from) => copy.any(&from, &job.output.join(inside))?,
-                None => log.warn(&format!("`{}` is not there: the program may miss it", path.display())),
-            }
+    for (path, inside) in plan.placed() {
+        match checkout.find(path)? {
+            Some(from) => open.any(&from, &job.output.join(inside))?,
+            None => log.warn(&format!("`{}` is not there: the app may miss it", path.display())),
         }
     }
     if let Some(frontend) = frontend {
         match output::output(checkout, frontend, log) {
-            Ok(Some(from)) => copy.folder(&from, &job.output.join("pb_public"))?,
+            Ok(Some(from)) => open.folder(&from, &job.output.join("pb_public"))?,
             Ok(None) => {}
             Err(error @ BuildError::Invalid { .. }) if frontend.optional => {
                 log.warn(&format!("the frontend was left out: {error}"));

@@ -157,6 +157,9 @@ async fn an_official_release_has_the_binary_and_three_folders() {
         ("pb_public/index.html", "hi"),
         ("pb_public/.well-known/x", "y"),
         ("pb_public/.git/config", "secret"),
+        ("pb_public/.env", "secret"),
+        ("pb_public/assets/node_modules/x.png", "icon"),
+        ("pb_public/node_modules/.bin/x", "no"),
         ("unrelated/big.bin", "no"),
     ]);
     fs::set_permissions(bench.checkout().join("pb_hooks/lib/deep.js"), fs::Permissions::from_mode(0o4700))
@@ -171,8 +174,37 @@ async fn an_official_release_has_the_binary_and_three_folders() {
     let mode = fs::metadata(out.join("pb_hooks/lib/deep.js")).expect("meta").permissions().mode();
     assert_eq!(mode & 0o7777, 0o744);
     assert!(out.join("pb_public/.well-known/x").is_file() && out.join("pb_migrations").is_dir());
-    assert!(!out.join("pb_public/.git").exists() && !out.join("unrelated").exists());
+    assert!(out.join("pb_public/assets/node_modules/x.png").is_file());
+    for left_out in ["pb_public/.git", "pb_public/.env", "pb_public/node_modules", "unrelated"] {
+        assert!(!out.join(left_out).exists(), "{left_out}");
+    }
+    let told = bench.progress.0.lock().expect("lock");
+    assert!(told.iter().any(|line| line.contains("left out: `pb_public/.env` is hidden")), "{told:?}");
     assert_eq!(fs::read_dir(bench.dir.path().join("cache")).expect("cache").count(), 0);
+}
+
+#[tokio::test]
+async fn what_hooks_and_migrations_read_is_where_they_look_for_it() {
+    let bench = Bench::new(&[
+        (
+            "backend/pb_hooks/a.pb.js",
+            "const lib = require(`${__hooks}/../lib/x.js`); $os.readFile('backend/seed.json')",
+        ),
+        ("backend/pb_migrations/1_a.js", "JSON.parse(toString($os.readFile('./data/one.json')))"),
+        ("backend/lib/x.js", "module.exports = require('./y.js')"),
+        ("backend/lib/y.js", ""),
+        ("backend/lib/.env", "secret"),
+        ("backend/seed.json", "{}"),
+        ("backend/data/one.json", "[]"),
+        ("backend/data/two.json", "[]"),
+    ]);
+    bench.build().await.expect("build");
+    for there in ["lib/x.js", "lib/y.js", "seed.json", "backend/seed.json", "data/one.json"] {
+        assert!(bench.output().join(there).is_file(), "{there}");
+    }
+    for absent in ["lib/.env", "data/two.json", "backend/pb_hooks"] {
+        assert!(!bench.output().join(absent).exists(), "{absent}");
+    }
 }
 
 #[tokio::test]

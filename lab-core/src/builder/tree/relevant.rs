@@ -102,10 +102,11 @@ pub fn relevant(path: &str) -> u64 {
     if is_workflow || is_script || is_migration(&name) || (is_code && is_codes_folder(folder)) { WHOLE } else { 0 }
 }
 
-/// Whether a folder's name says that it holds hooks or migrations.
+/// Whether a folder's name says that it holds hooks or migrations, or it is in PocketBase's folder of hooks.
 fn is_codes_folder(folder: &str) -> bool {
     let name = paths::name(folder).to_ascii_lowercase();
-    name.starts_with("pb_") || name.contains("migrations") || name.contains("hooks")
+    let is_inside = || folder.split('/').any(|name| name == "pb_hooks");
+    name.starts_with("pb_") || name.contains("migrations") || name.contains("hooks") || is_inside()
 }
 
 /// Whether PocketBase could have given a migration that name: seconds since 1970, then words.

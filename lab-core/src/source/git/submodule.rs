@@ -48,22 +48,59 @@ pub(super) fn plan_all(
         let entries = entries(&parent, &repository, commit).inspect_err(|_| origin.adopt(&parent))?;
         let gitlinks = plan.add(job, &parent, repository, commit, &prefix).inspect_err(|_| origin.adopt(&parent))?;
         for gitlink in gitlinks {
-            let Some(url) = url_of(job, &parent, &gitlink, &entries)? else { continue };
+            let urls = urls_of(job, &parent, &gitlink, &entries)?;
+            if urls.is_empty() {
+                continue;
+            }
             count += 1;
             if count > MAX_COUNT || depth >= MAX_DEPTH {
                 return Err(origin.failed(format!(
                     "it has more than {MAX_COUNT} submodules, or more than {MAX_DEPTH} inside one another"
                 )));
             }
-            let child = Origin::submodule(url, &gitlink.path);
-            job.log(&format!("Fetching the submodule {} from {}", escape(&gitlink.path, 200), child.url));
-            let brought = job.bring(&child, &Want::Exactly(gitlink.commit), cache);
-            let (repository, found) = brought.inspect_err(|_| origin.adopt(&child))?;
+            let brought = bring(job, urls, &gitlink, cache).inspect_err(|(_, child)| origin.adopt(child));
+            let Some((repository, commit, child)) = brought.map_err(|(error, _)| error)? else { continue };
             let prefix = gitlink.path;
-            waiting.push_back(Waiting { origin: child, repository, commit: found.commit, prefix, depth: depth + 1 });
+            waiting.push_back(Waiting { origin: child, repository, commit, prefix, depth: depth + 1 });
         }
     }
     Ok(())
+}
+
+/// A submodule's repository with its commit, by the first address that works; none when it is left out. A private theme
+/// or a library that moved is not what an app runs on, and where it is, that fails later with a reason of its own.
+fn bring(
+    job: &Job,
+    urls: Vec<GitUrl>,
+    gitlink: &Gitlink,
+    cache: &Cache,
+) -> Result<Option<(Repository, Oid, Origin)>, (SourceError, Origin)> {
+    let path = escape(&gitlink.path, 200);
+    let mut failed = None;
+    for url in urls {
+        let child = Origin::submodule(url, &gitlink.path);
+        job.log(&format!("Fetching the submodule {path} from {}", child.url));
+        match job.bring(&child, &Want::Exactly(gitlink.commit), cache) {
+            Ok((repository, found)) => return Ok(Some((repository, found.commit, child))),
+            Err(error) if can_do_without(&error, &child) => failed = failed.or(Some(error)),
+            Err(error) => return Err((error, child)),
+        }
+    }
+    let why = failed.map(|error| error.to_string()).unwrap_or_default();
+    job.warn(&format!("left out the submodule `{path}`, which stays empty: {why}"));
+    Ok(None)
+}
+
+/// Whether another try would fail in the same way: neither a limit nor a network that may be back soon. What an ssh
+/// server wants is a key, and to be known.
+fn can_do_without(error: &SourceError, child: &Origin) -> bool {
+    match error {
+        SourceError::NotFoundOrPrivate { .. } | SourceError::NoSuchReference { .. } | SourceError::Empty { .. } => true,
+        SourceError::Failed { .. } | SourceError::TimedOut { .. } => {
+            child.url.transport() == Transport::Ssh && !child.is_damaged()
+        }
+        _ => false,
+    }
 }
 
 type Entries = std::collections::HashMap<String, gitmodules::Entry>;
@@ -82,20 +119,43 @@ fn entries(origin: &Origin, repository: &Repository, commit: Oid) -> Result<Entr
     Ok(gitmodules::parse(&String::from_utf8_lossy(blob.content())))
 }
 
-/// Where a submodule is; none when it is to be left out.
-fn url_of(job: &Job, parent: &Origin, gitlink: &Gitlink, entries: &Entries) -> Result<Option<GitUrl>, SourceError> {
+/// Where a submodule may be, the likeliest first; none when it is to be left out.
+fn urls_of(job: &Job, parent: &Origin, gitlink: &Gitlink, entries: &Entries) -> Result<Vec<GitUrl>, SourceError> {
     let path = escape(&gitlink.path, 200);
     let entry = std::str::from_utf8(&gitlink.inner).ok().and_then(|inner| entries.get(inner));
     let Some(url) = entry.and_then(|entry| entry.url.as_deref()) else {
         job.warn(&format!("left out the submodule `{path}`: `.gitmodules` has no address for it"));
-        return Ok(None);
+        return Ok(Vec::new());
     };
     if entry.and_then(|entry| entry.update.as_deref()) == Some("none") {
         job.warn(&format!("left out the submodule `{path}`: `.gitmodules` says `update = none`"));
-        return Ok(None);
+        return Ok(Vec::new());
     }
+    let urls = addresses(&parent.url, url);
     let refused = "is a submodule with an address that is not allowed here";
-    resolve(&parent.url, url).map(Some).ok_or_else(|| parent.hostile(&gitlink.path, refused))
+    if urls.is_empty() { Err(parent.hostile(&gitlink.path, refused)) } else { Ok(urls) }
+}
+
+/// What is said of it, and the same over https: that needs no key, and comes first unless the parent came over ssh too.
+fn addresses(parent: &GitUrl, url: &str) -> Vec<GitUrl> {
+    let said = resolve(parent, url);
+    let web = over_https(url).and_then(|url| resolve(parent, &url));
+    let has_key = parent.transport() == Transport::Ssh;
+    let all = if has_key { [said, web] } else { [web, said] };
+    all.into_iter().flatten().collect()
+}
+
+/// `git@host:me/app`, `ssh://git@host/me/app`, `git://host/me/app` and `http://host/me/app` as hosts have them over https.
+fn over_https(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (host, path) = match scheme {
+        "" => rest.strip_prefix("git@")?.split_once(':')?,
+        "ssh" | "git+ssh" => rest.strip_prefix("git@")?.split_once('/')?,
+        "git" | "http" => rest.split_once('/')?,
+        _ => return None,
+    };
+    let is_usual = !host.is_empty() && !host.contains([':', '@']);
+    is_usual.then(|| format!("https://{host}/{}", path.trim_start_matches('/')))
 }
 
 /// `url` as `parent`'s `.gitmodules` means it; none for what a repository of that kind may not name. One from the
@@ -160,6 +220,25 @@ mod tests {
             ("http://127.0.0.1:80/app", "../lib", "http://127.0.0.1/lib"),
         ] {
             assert_eq!(of(parent, url).as_deref(), Some(expected), "{parent} {url}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_need_a_key_are_tried_over_https() {
+        let all = |parent: &str, url: &str| -> Vec<String> {
+            let parent = GitUrl::parse(parent, UrlPolicy::LocalAllowed).expect(parent);
+            addresses(&parent, url).iter().map(GitUrl::to_string).collect()
+        };
+        let (https, ssh) = ("https://host.example/you/lib.git", "git@host.example:you/lib.git");
+        let parent = "https://host.example/me/app";
+        assert_eq!(all(parent, ssh), [https, ssh]);
+        assert_eq!(all("git@host.example:me/app", ssh), [ssh, https]);
+        assert_eq!(all(parent, "ssh://git@host.example/you/lib.git"), [https, "ssh://git@host.example/you/lib.git"]);
+        assert_eq!(all(parent, "http://host.example/you/lib.git"), [https]);
+        assert_eq!(all(parent, "git://host.example/you/lib.git"), [https, "git://host.example/you/lib.git"]);
+        assert_eq!(all(parent, https), [https]);
+        for own in ["ssh://git@host.example:2222/you/lib", "me@host.example:you/lib", "../lib"] {
+            assert_eq!(all(parent, own).len(), 1, "{own}");
         }
     }
 

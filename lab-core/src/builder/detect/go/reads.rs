@@ -1,7 +1,11 @@
 //! Files that a Go program reads at run time, in its working directory: what its code names and the repository has.
 
 use super::{Notes, Scope, needs, paths};
-use crate::builder::{BuildError, SEED, lab_toml::RepoPath, plan::Frontend};
+use crate::builder::{
+    BuildError,
+    detect::reads::{self, MAX_PATH, first, is_reserved, plain},
+    plan::Frontend,
+};
 
 /// Folders that are there for programs that put their names together.
 const USUAL: &[&str] = &["assets", "public", "static", "templates", "views"];
@@ -10,17 +14,6 @@ const USUAL: &[&str] = &["assets", "public", "static", "templates", "views"];
 const CODE: &[&str] =
     &["bin", "build", "cmd", "deploy", "docker", "docs", "internal", "pkg", "scripts", "src", "test", "tests"];
 
-/// What Lab itself puts into a release.
-const RESERVED: &[&str] =
-    &["app", "pb_data", "pb_hooks", "pb_migrations", "pb_public", "pocketbase", "release.json", SEED];
-
-/// So many are believed, and so many are told one by one.
-const MAX_FILES: usize = 64;
-const MAX_TOLD: usize = 8;
-
-/// A longer text is no path.
-const MAX_PATH: usize = 256;
-
 /// What `lab.toml` states, else what is found: paths of the tree, none inside another.
 pub(in super::super) fn reads(
     scope: &Scope<'_>,
@@ -28,13 +21,8 @@ pub(in super::super) fn reads(
     frontend: Option<&Frontend>,
     notes: &mut Notes,
 ) -> Result<Vec<String>, BuildError> {
-    if let Some(stated) = scope.stated.server().and_then(|server| server.files.as_ref()) {
-        let allowed = |inside: &str| !RESERVED.contains(&first(inside)) && !inside.is_empty();
-        let path = |file: &toml::Spanned<RepoPath>| match file.get_ref().as_str() {
-            inside if allowed(inside) => Ok(paths::join(module, inside)),
-            inside => Err(scope.stated.wrong(file, &format!("`{}` is Lab's own there", paths::shown(inside)))),
-        };
-        return stated.iter().map(path).collect();
+    if let Some(stated) = reads::stated(scope, module, Some("app"))? {
+        return Ok(stated);
     }
     let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
     let mut found: Vec<(String, String)> = Vec::new();
@@ -47,13 +35,7 @@ pub(in super::super) fn reads(
     }
     let usual = USUAL.iter().map(|name| paths::join(module, name)).filter(|path| is_data(scope, module, path));
     found.extend(usual.map(|path| (path, "programs often read such a folder".to_owned())));
-    found.sort();
-    found.dedup_by(|one, before| one.0 == before.0 || paths::is_below(&one.0, &before.0));
-    found.truncate(MAX_FILES);
-    for (path, why) in found.iter().take(MAX_TOLD) {
-        notes.say(format!("`{path}` is there at run time: {why}"));
-    }
-    Ok(found.into_iter().map(|(path, _)| path).collect())
+    Ok(reads::told(found, notes))
 }
 
 /// The longest paths that texts, which are arguments side by side, make together and alone.
@@ -76,16 +58,6 @@ fn named(scope: &Scope<'_>, module: &str, output: Option<&str>, group: &[&str]) 
     all
 }
 
-/// A path until where only running the program would tell: `web/*.html`, `views/%s.html`.
-fn plain(path: &str) -> String {
-    let names = path.split('/').take_while(|name| !name.contains(['*', '?', '[', '{', '%', '$']));
-    names.collect::<Vec<_>>().join("/")
-}
-
-fn first(path: &str) -> &str {
-    path.split('/').next().unwrap_or_default()
-}
-
 /// Whether a path is something to read, rather than code or what Lab sees to.
 fn is_data(scope: &Scope<'_>, module: &str, path: &str) -> bool {
     let inside = paths::relative(path, module);
@@ -93,7 +65,8 @@ fn is_data(scope: &Scope<'_>, module: &str, path: &str) -> bool {
         (name.starts_with('.') && !name.starts_with(".env.")) || matches!(name, "node_modules" | "vendor" | "testdata")
     };
     if !paths::is_below(path, module)
-        || RESERVED.contains(&first(inside))
+        || is_reserved(inside)
+        || first(inside) == "app"
         || CODE.contains(&inside)
         || inside.split('/').any(hidden)
     {

@@ -1,7 +1,7 @@
 //! What a Dockerfile does, as far as it matters here.
 
 use super::{Kind, Recipe};
-use crate::builder::detect::Notes;
+use crate::builder::{detect::Notes, plan::Server};
 
 /// The instructions, each on one line: name in capitals, and the rest.
 fn instructions(text: &str) -> Vec<(String, String)> {
@@ -76,6 +76,7 @@ const PLAIN: &[&str] = &[
     "export",
     "sha256sum",
     "true",
+    "exit",
     "ls",
     "touch",
     "npm",
@@ -83,20 +84,16 @@ const PLAIN: &[&str] = &[
     "yarn",
     "bun",
     "corepack",
-    "npx",
-    "go",
-    "case",
-    "esac",
-    "if",
-    "then",
-    "fi",
-    "else",
     "arch",
     "uname",
     "update-ca-certificates",
-    "sh",
-    "install",
 ];
+
+/// What `go` does that only builds.
+const GO: &[&str] = &["build", "mod", "get", "env", "version", "clean", "vet", "fmt", "list"];
+
+/// Words of the shell before a command.
+const SHELL: &[&str] = &["if", "then", "else", "elif", "fi", "do", "done", "esac", "!", "{", "}"];
 
 /// Packages of the distribution that change nothing for PocketBase.
 const PACKAGES: &[&str] = &[
@@ -138,14 +135,19 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Tells whether the app's Dockerfile is covered by the plan.
-pub(in super::super) fn told(recipes: &[Recipe<'_>], notes: &mut Notes) {
+pub(in super::super) fn told(recipes: &[Recipe<'_>], server: &Server, notes: &mut Notes) {
     let mut files = recipes.iter().filter(|it| it.kind == Kind::Dockerfile && !it.is_aside());
     let Some(file) = files.find(|it| it.names_pocketbase() || it.text.contains("go build")) else { return };
     let beyond = beyond(file.text);
     if beyond.is_empty() {
         notes.say(format!("`{}` only fetches, builds and copies, as this plan does", file.path));
     } else {
-        notes.warn(format!("`{}` is not used, and does more than this plan: {}", file.path, beyond.join(", ")));
+        let instead = match server {
+            Server::PocketBase { version } => format!("the official PocketBase {version} is run"),
+            Server::Go { .. } => "its Go program is built and run alone".to_owned(),
+        };
+        let (path, beyond) = (file.path, beyond.join(", "));
+        notes.warn(format!("`{path}` is not used, {instead}, and does more than this plan: {beyond}"));
     }
 }
 
@@ -175,7 +177,11 @@ fn unusual(run: &str) -> Vec<String> {
     let mut all = Vec::new();
     for command in run.split(['&', ';', '|', '\n']) {
         let mut words = command.split_whitespace().filter(|word| !word.starts_with("--mount") && !word.contains('='));
-        let Some(program) = words.next() else { continue };
+        let Some(program) = words.find(|word| !SHELL.contains(word) && !word.ends_with(')')) else { continue };
+        // what is looped over or chosen from is no command
+        if ["for", "while", "case"].contains(&program) {
+            continue;
+        }
         let program = program.rsplit('/').next().unwrap_or(program).trim_matches(['(', ')', '"', '\'', '{', '}']);
         if program.is_empty() || program.starts_with(['$', '-']) {
             continue;
@@ -185,6 +191,9 @@ fn unusual(run: &str) -> Vec<String> {
             let named =
                 packages.map(|word| word.trim_matches(['"', '\'']).split(['=', '~']).next().unwrap_or_default());
             all.extend(named.filter(|name| !PACKAGES.contains(name)).map(|name| format!("the package `{name}`")));
+        } else if program == "go" {
+            let does = words.find(|word| !word.starts_with('-')).filter(|word| !GO.contains(word));
+            all.extend(does.map(|does| format!("`RUN go {does} …`")));
         } else if !PLAIN.contains(&program) && !program.to_ascii_lowercase().contains("pocketbase") {
             all.push(format!("`RUN {program} …`"));
         }
@@ -236,6 +245,8 @@ mod tests {
 
     #[test]
     fn what_a_dockerfile_does_beyond_that_is_told() {
+        let generates = "RUN go mod download && CGO_ENABLED=0 go build -o /app .\nRUN if [ -f x ]; then templ generate; else go generate ./...; fi\nRUN sh ./x.sh && npx tailwindcss\nRUN case $A in x86_64) A=amd64 ;; *) exit 1 ;; esac; for a in b c; do mkdir $a; done";
+        assert_eq!(beyond(generates), ["`RUN templ …`", "`RUN go generate …`", "`RUN sh …`", "`RUN npx …`"]);
         let more = "RUN apk add --no-cache unzip ffmpeg\nCOPY --from=litestream/litestream:0.3 /bin/l /bin/l\nRUN python3 x.py\nCMD [\"pocketbase\", \"serve\", \"--encryptionEnv=KEY\"]";
         assert_eq!(
             beyond(more),

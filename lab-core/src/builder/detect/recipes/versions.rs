@@ -3,17 +3,34 @@
 use std::collections::BTreeMap;
 
 use super::{Kind, Recipe};
-use crate::pocketbase::Generation;
+use crate::{builder::detect::version::FIRST_WITH_HEALTH, pocketbase::Generation};
 
 /// The version that a recipe pins, as an exact one. `latest` is none.
 pub(in super::super) fn pinned(recipe: &Recipe<'_>) -> Option<String> {
+    pinned_with(recipe, &BTreeMap::new())
+}
+
+/// The same with what other recipes set: a Dockerfile's `ARG VERSION` has its value in a compose file or an `.env`.
+pub(in super::super) fn pinned_with(recipe: &Recipe<'_>, others: &BTreeMap<String, String>) -> Option<String> {
     match recipe.kind {
         Kind::Changelog => changelog(recipe.text),
         Kind::Readme => url(recipe.text, &BTreeMap::new()).or_else(|| prose(recipe.text)),
-        Kind::Compose => image(recipe.text).or_else(|| general(recipe)),
-        Kind::Dockerfile => general(recipe).or_else(|| image(recipe.text)),
-        Kind::Script | Kind::Package => general(recipe).or_else(|| image(recipe.text)),
+        Kind::Compose => image(recipe.text, others).or_else(|| general(recipe, others)),
+        Kind::Dockerfile | Kind::Script | Kind::Package => {
+            general(recipe, others).or_else(|| image(recipe.text, others))
+        }
     }
+}
+
+/// What recipes set, the most believable first.
+pub(in super::super) fn set_by<'a>(recipes: impl Iterator<Item = &'a Recipe<'a>>) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for recipe in recipes {
+        for (name, value) in variables(recipe.text) {
+            all.entry(name).or_insert(value);
+        }
+    }
+    all
 }
 
 /// The version in the name of one of PocketBase's archives: `pocketbase_0.28.4_linux_amd64.zip`.
@@ -21,13 +38,11 @@ pub(in super::super) fn of_archive(name: &str) -> Option<String> {
     url(name, &BTreeMap::new())
 }
 
-fn general(recipe: &Recipe<'_>) -> Option<String> {
-    let variables = variables(recipe.text);
-    let named = || {
-        let mut names = variables.iter().filter(|(name, _)| is_pocketbase_version(name));
-        names.find_map(|(_, value)| exact(value))
-    };
-    named().or_else(|| url(recipe.text, &variables)).or_else(|| tool(recipe))
+fn general(recipe: &Recipe<'_>, others: &BTreeMap<String, String>) -> Option<String> {
+    let own = variables(recipe.text);
+    let named = own.iter().filter(|(name, _)| is_pocketbase_version(name)).find_map(|(_, value)| exact(value));
+    let known = || others.clone().into_iter().chain(own.clone()).collect();
+    named.or_else(|| url(recipe.text, &known())).or_else(|| tool(recipe))
 }
 
 /// `PB_VERSION`, `POCKETBASE_VERSION`, `pocketbaseVersion`, `$PocketBaseVersion` …
@@ -80,13 +95,7 @@ fn url(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
             if let Some(version) = exact(rest) {
                 return Some(version);
             }
-            let name = rest.trim_start_matches(['$', '{', '(']);
-            let name = &name[..name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len())];
-            // `$PB_VERSION_linux` is written `${PB_VERSION}_linux`, so a name ends where a variable does
-            let value = variables.get(name).or_else(|| variables.get(name.split("_linux").next().unwrap_or_default()));
-            if rest.starts_with('$')
-                && let Some(version) = value.and_then(|value| exact(value))
-            {
+            if let Some(version) = value(rest, variables).and_then(exact) {
                 return Some(version);
             }
         }
@@ -94,8 +103,17 @@ fn url(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     None
 }
 
+/// The value of the variable that a text begins with: `$NAME`, `${NAME}`, `$(NAME)`.
+fn value<'a>(text: &str, variables: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    let name = text.strip_prefix('$')?.trim_start_matches(['{', '(']);
+    let name = &name[..name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len())];
+    // `$PB_VERSION_linux` is written `${PB_VERSION}_linux`, so a name ends where a variable does
+    let value = variables.get(name).or_else(|| variables.get(name.split("_linux").next()?));
+    value.map(String::as_str)
+}
+
 /// An image with PocketBase in its name: `FROM ghcr.io/muchobien/pocketbase:0.22.21`, `image: x/pocketbase:0.28@sha256:…`.
-fn image(text: &str) -> Option<String> {
+fn image(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     text.lines().find_map(|line| {
         let line = line.trim();
         if line.starts_with('#') {
@@ -106,8 +124,10 @@ fn image(text: &str) -> Option<String> {
         let is_image = before.starts_with("from ") || before.contains("image:") || before.contains('/');
         let tag = &line[at + "pocketbase:".len()..];
         // `${PB_VERSION:-0.28.4}`
-        let tag = tag.strip_prefix("${").and_then(|it| it.split_once(":-")).map_or(tag, |(_, default)| default);
-        if is_image { exact(tag.trim_start_matches('v')) } else { None }
+        let tag = tag.trim_start_matches('v');
+        let default = tag.strip_prefix("${").and_then(|it| it.split_once(":-")).map(|(_, default)| default);
+        let tag = value(tag, variables).or(default).unwrap_or(tag);
+        if is_image { exact(tag) } else { None }
     })
 }
 
@@ -155,10 +175,26 @@ const AT_LEAST: [&str; 9] =
 
 /// The newest version of PocketBase's own change log, which its archive holds.
 fn changelog(text: &str) -> Option<String> {
-    const OWN: &[&str] = &["pocketbase/pocketbase", "Admin UI", "JSVM", "superuser", "dbx", "goja", "`$app"];
-    let own = OWN.iter().any(|word| text.contains(word));
-    let heading = text.lines().filter_map(|line| line.strip_prefix("## v")).find_map(exact)?;
-    (own && heading.starts_with("0.")).then_some(heading)
+    const OWN: &[&str] = &[
+        "pocketbase/pocketbase/",
+        "Admin UI",
+        "JSVM",
+        "superuser",
+        "dbx",
+        "goja",
+        "`$app",
+        "modernc.org",
+        "golang.org/x/",
+        "Go deps",
+        "npm dep",
+        "Dart SDK",
+        "thanks @",
+    ];
+    // an app's own may have one of the words
+    let is_own = OWN.iter().filter(|word| text.contains(*word)).count() > 1;
+    let version = text.lines().filter_map(|line| line.strip_prefix("## v")).find_map(exact)?;
+    let minor: u64 = version.split('.').nth(1)?.parse().ok()?;
+    (is_own && minor >= FIRST_WITH_HEALTH).then_some(version)
 }
 
 /// The version at the start of a text: all three numbers, or two of them: then the newest known one of that minor.

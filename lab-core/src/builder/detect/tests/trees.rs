@@ -1,8 +1,8 @@
 //! Trees, and the plan of each on one line.
 
 use super::{
-    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, PLAIN, PLAIN_MAIN, RUNNER, SEEDER,
-    SVELTEKIT, VITE,
+    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, PLAIN, PLAIN_MAIN, RUNNER,
+    SEEDER, SVELTEKIT, VITE,
 };
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
@@ -43,6 +43,54 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks",
     ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
+    (
+        "what hooks and migrations read beside their folders",
+        &[
+            (
+                "pb/pb_hooks/a.pb.js",
+                "const a = require(`${__hooks}/../lib/a`); $template.loadFiles('views/a.html', `views/${x}.html`)",
+            ),
+            (
+                "pb/pb_hooks/lib/b.js",
+                "require(__hooks + '/../config.js'); $os.readFile('.env'); $os.readDir('pb/more/')",
+            ),
+            (
+                "pb/pb_migrations/1_a.js",
+                "migrate((app) => { $os.readFile('pb/schema.json'); $os.readFile('pb_data/x.json') })",
+            ),
+            ("pb/pb_migrations/2_b.js", "const columns = ['lib/c.js']"),
+            ("pb/lib/a.js", "x"),
+            ("pb/lib/c.js", ""),
+            ("pb/config.js", ""),
+            ("pb/views/a.html", "x"),
+            ("pb/more/x.txt", "x"),
+            ("pb/schema.json", "{}"),
+            ("pb/.env", "A=b"),
+            ("pb/.secret", "x"),
+            ("pb/pb_data/x.json", "{}"),
+            ("frontend/readme.txt", ""),
+        ],
+        "pb 1.2.3; hooks pb/pb_hooks; migrations pb/pb_migrations; reads pb/.env, pb/config.js, pb/lib, pb/more, pb/schema.json, pb/views",
+    ),
+    (
+        "words of hooks that are no paths",
+        &[
+            (
+                "pb_hooks/a.pb.js",
+                "routerAdd('GET', '/src/x', (e) => $os.readFile(`${__hooks}/views/x.html`)); $os.exec('src', 'a.b', '../..', '/frontend')",
+            ),
+            ("pb_hooks/views/x.html", "x"),
+            ("src/x/a.txt", "x"),
+            ("frontend/a.txt", "x"),
+            ("a.b.c", "x"),
+        ],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a version from before hooks",
+        &[("pb_public/index.html", ""), ("Dockerfile", "ARG PB_VERSION=0.14.1")],
+        "pb 0.22.27; public pb_public",
+    ),
     (
         "a folder of any name",
         &[("Mein Server/pb_migrations/1.js", "")],

@@ -45,7 +45,7 @@ fn versions_are_read_as_people_write_them() {
             "wget https://github.com/pocketbase/pocketbase/releases/download/v0.21.1/x.zip",
             "0.21.1",
         ),
-        (Kind::Changelog, "CHANGELOG.md", "## v0.28.3\n\n- Fixed the Admin UI\n\n## v0.28.2", "0.28.3"),
+        (Kind::Changelog, "CHANGELOG.md", "## v0.28.3\n\n- Fixed the Admin UI; thanks @me\n\n## v0.28.2", "0.28.3"),
     ] {
         assert_eq!(pin(kind, path, text).as_deref(), Some(version), "{text}");
     }
@@ -67,7 +67,28 @@ fn what_is_no_pin_is_none() {
         (Kind::Readme, "uses the PocketBase JS SDK 0.21.5 and node 20.1.0"),
         (Kind::Readme, "PocketBase\n\n1. install\n2. 0.1.2"),
         (Kind::Changelog, "## v0.2.0\n\n- our own app"),
+        (Kind::Changelog, "## v0.14.2\n\n- the superuser sees all orders"),
+        (Kind::Changelog, "## v0.2.0\n\n- Admin UI, with the JSVM"),
     ] {
         assert_eq!(pin(kind, "x", text), None, "{text}");
     }
+}
+
+#[test]
+fn a_variable_has_its_value_elsewhere() {
+    const FETCH: &str = "ARG VERSION\nADD https://github.com/pocketbase/pocketbase/releases/download/v${VERSION}/pocketbase_${VERSION}_linux_amd64.zip /";
+    let recipe = |kind, text| Recipe { kind, path: "x", text };
+    let dockerfile = recipe(Kind::Dockerfile, FETCH);
+    let image = recipe(Kind::Dockerfile, "ARG TAG\nFROM ghcr.io/x/pocketbase:$TAG");
+    for elsewhere in [
+        "args:\n  VERSION: 0.27.1\n  TAG: 0.26.6",
+        "VERSION=0.27.1\nTAG=v0.26.6",
+        "--build-arg VERSION=0.27.1 --build-arg TAG=0.26.6",
+    ] {
+        let elsewhere = recipe(Kind::Compose, elsewhere);
+        let set = set_by([dockerfile, elsewhere].iter());
+        assert_eq!(pinned_with(&dockerfile, &set).as_deref(), Some("0.27.1"), "{elsewhere:?}");
+        assert_eq!(pinned_with(&image, &set).as_deref(), Some("0.26.6"), "{elsewhere:?}");
+    }
+    assert_eq!(pinned(&dockerfile), None);
 }
