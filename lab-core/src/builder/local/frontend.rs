@@ -86,7 +86,7 @@ impl Build {
                     again::LEGACY_HASHES
                 ));
                 let options = env.entry("NODE_OPTIONS".to_owned()).or_default();
-                *options = format!("{options} {}", again::LEGACY_HASHES).trim_start().to_owned();
+                options.extend([" ", again::LEGACY_HASHES]);
                 self.command(build, &directory, env).await?;
             }
             done => done?,
