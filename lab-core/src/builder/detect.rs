@@ -16,6 +16,7 @@ use crate::release::HealthCheck;
 mod candidate;
 mod choose;
 mod committed;
+mod compiled;
 mod embed;
 mod folders;
 mod frameworks;
@@ -121,6 +122,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     }
     let has_env_file = env_file.is_some();
     notes.reasons.extend(env_file);
+    let hooks_build = compiled::find(&scope, &chosen, &folders, &mut notes);
     let packages = requires::find(&scope, &folders, &mut notes);
     let seed = committed::seed(&scope, &folders, module, &mut notes).map(PathBuf::from);
     // what the frontend's build writes is not there yet, or is an old one
@@ -137,10 +139,11 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let default = answers(&server);
     Ok(BuildPlan {
         server,
-        hooks: folders.hooks.map(PathBuf::from),
+        hooks: hooks_build.as_ref().map_or(folders.hooks.map(PathBuf::from), |build| build.output.clone()),
         migrations: folders.migrations.map(PathBuf::from),
         public,
         frontend,
+        hooks_build,
         packages,
         files: files.into_iter().map(PathBuf::from).collect(),
         args: args(&stated),

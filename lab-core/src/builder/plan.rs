@@ -31,6 +31,9 @@ pub struct BuildPlan {
     /// What is built to be served as `pb_public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
+    /// What is built to become the hooks, in the way of a frontend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks_build: Option<Frontend>,
     /// The npm packages that hooks require.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packages: Option<Packages>,

@@ -259,6 +259,11 @@ impl Run {
             // what visitors have does not vanish because it cannot be built this time
             frontend.optional &= !self.serves_pages().await?;
         }
+        if let Some(build) = &mut job.plan.hooks_build {
+            let (dirs, serving) = (self.dirs.clone(), self.lab.record(&self.app).await?.release);
+            let serving = blocking(move || serving.map_or(Ok(None), |id| Release::read(&dirs, id))).await?;
+            build.optional &= serving.is_none_or(|serving| serving.plan.hooks.is_none());
+        }
         tokio::fs::create_dir_all(&output).await.map_err(Error::storage("create", &output))?;
         let built = builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
         self.journal.update(|record| record.warnings.extend(built.warnings.iter().cloned())).await?;

@@ -37,6 +37,7 @@ impl Upgrade {
             migrations: there("pb_migrations"),
             public: there("pb_public"),
             frontend: None,
+            hooks_build: None,
             packages: there("node_modules").map(|_| Packages {
                 directory: PathBuf::new(),
                 install: Vec::new(),

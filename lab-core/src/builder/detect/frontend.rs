@@ -99,7 +99,8 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Not
     let all = packages::all(scope, chosen, embeds);
     for folder in [&chosen.root, &scope.root] {
         let is_left_out = all.iter().all(|found| found.package.folder != *folder);
-        if is_left_out && Package::read(scope, folder).is_some_and(|package| package.build_script().is_some()) {
+        let script = Package::read(scope, folder).and_then(|it| Some(it.script(it.build_script()?)));
+        if is_left_out && script.is_some_and(|script| !script.contains("pb_hooks")) {
             let file = paths::join(folder, "package.json");
             notes.say(format!(
                 "the build script of `{file}` is not run: nothing says that it makes this app's frontend"

@@ -58,6 +58,8 @@ fn short(plan: &BuildPlan) -> String {
     );
     parts.extend((!plan.listen.is_empty()).then(|| format!("listens at {}", plan.listen.join(", "))));
     parts.extend((plan.health != HealthCheck::default()).then(|| format!("health {}", plan.health.path)));
+    let build = plan.hooks_build.as_ref();
+    parts.extend(build.map(|build| format!("made by {}", build.commands[1].join(" "))));
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
@@ -317,7 +319,8 @@ proptest! {
         let again = detect(&tree.clone(), &DetectSettings::default());
         prop_assert_eq!(format!("{plan:?}"), format!("{again:?}"));
         if let Ok(plan) = plan {
-            let frontend = plan.frontend.iter().flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
+            let built = plan.frontend.iter().chain(&plan.hooks_build);
+            let frontend = built.flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
             let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
             for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()) {

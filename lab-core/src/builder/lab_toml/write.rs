@@ -23,10 +23,12 @@ impl BuildPlan {
                 Some(frontend) => Section::On(frontend.stated()?),
                 None => Section::Off,
             }),
-            hooks: Some(match &self.hooks {
-                Some(hooks) => Section::On(HooksSection { path: Some(path(hooks)?), pool: None }),
-                None => Section::Off,
-            }),
+            hooks: match &self.hooks {
+                // they are not there before they are built
+                _ if self.hooks_build.is_some() => None,
+                Some(hooks) => Some(Section::On(HooksSection { path: Some(path(hooks)?), pool: None })),
+                None => Some(Section::Off),
+            },
             migrations: Some(folder(self.migrations.as_deref())?),
             public: Some(folder(self.public.as_deref())?),
             health: Some(HealthSection {

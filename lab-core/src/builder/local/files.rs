@@ -25,8 +25,12 @@ pub(super) fn fill(
     let named =
         [("pb_hooks", &plan.hooks, copy), ("pb_migrations", &plan.migrations, copy), ("pb_public", &plan.public, open)];
     for (name, from, copy) in named {
-        if let Some(from) = from {
-            copy.folder(&checkout.folder(from)?, &job.output.join(name))?;
+        let Some(from) = from else { continue };
+        let is_made = name == "pb_hooks" && plan.hooks_build.as_ref().is_some_and(|build| build.optional);
+        match checkout.find(from)? {
+            // told when its build failed
+            None if is_made => log.setback(&format!("`{}` was not made: deployed without hooks", from.display())),
+            _ => copy.folder(&checkout.folder(from)?, &job.output.join(name))?,
         }
     }
     if let Some(packages) = &plan.packages

@@ -25,8 +25,8 @@ const PUBLIC: &[&str] = &[
 ];
 
 impl Build {
-    /// Builds it; one that the app runs without may fail, or take too long. Says whether it was built.
-    pub(super) async fn frontend(&self, frontend: &Frontend) -> Result<bool, BuildError> {
+    /// Builds `what`; one that the app runs without may fail, or take too long. Says whether it was built.
+    pub(super) async fn frontend(&self, what: &str, frontend: &Frontend) -> Result<bool, BuildError> {
         if !frontend.optional {
             return self.build_frontend(frontend).await.map(|()| true);
         }
@@ -41,7 +41,7 @@ impl Build {
             }
         };
         let shown = super::release::shown(&frontend.directory);
-        self.log.setback(&format!("the frontend in `{shown}` could not be built, deployed without it: {why}"));
+        self.log.setback(&format!("the {what} in `{shown}` could not be built, deployed without it: {why}"));
         Ok(false)
     }
 
@@ -86,7 +86,7 @@ impl Build {
                     again::LEGACY_HASHES
                 ));
                 let options = env.entry("NODE_OPTIONS".to_owned()).or_default();
-                *options = format!("{options} {}", again::LEGACY_HASHES).trim_start().to_owned();
+                options.extend([" ", again::LEGACY_HASHES]);
                 self.command(build, &directory, env).await?;
             }
             done => done?,

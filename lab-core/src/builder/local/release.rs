@@ -90,9 +90,12 @@ impl Build {
 
     async fn steps(&self) -> Result<Built, BuildError> {
         let is_built = match &self.job.plan.frontend {
-            Some(frontend) => self.frontend(frontend).await?,
+            Some(frontend) => self.frontend("frontend", frontend).await?,
             None => false,
         };
+        if let Some(build) = &self.job.plan.hooks_build {
+            self.frontend("source of the hooks", build).await?;
+        }
         if let Some(packages) = &self.job.plan.packages {
             self.packages(packages).await?;
         }

@@ -510,6 +510,21 @@ async fn commands_see_a_clean_environment_and_a_home_of_their_own() {
 }
 
 #[tokio::test]
+async fn hooks_are_built_where_their_build_is_not_committed() {
+    let package = |script: &str| format!(r#"{{"scripts":{{"build":"{script}"}}}}"#);
+    let files = |package: &str| {
+        Bench::new(&[("pb_migrations/1700000000_a.js", ""), ("package.json", package), ("src/a.ts", "hook")])
+    };
+    let bench = files(&package("mkdir -p pb_hooks && cp src/a.ts pb_hooks/a.pb.js"));
+    let built = bench.build().await.expect("build");
+    assert_eq!(built.warnings, Vec::<String>::new());
+    assert_eq!(fs::read_to_string(bench.output().join("pb_hooks/a.pb.js")).expect("hook"), "hook");
+    let bench = files(&package("false && cp src/a.ts pb_hooks/a.pb.js"));
+    let built = bench.build().await.expect("deployed without");
+    assert!(!built.is_repeatable && built.warnings.concat().contains("deployed without"), "{:?}", built.warnings);
+}
+
+#[tokio::test]
 async fn create_react_app_is_not_told_that_it_is_in_ci() {
     let mut bench = Bench::script("mkdir dist; echo $CI > dist/index.html\n");
     fs::write(bench.checkout().join("package.json"), r#"{"dependencies":{"react-scripts":"5"}}"#).expect("write");

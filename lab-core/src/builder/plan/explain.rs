@@ -11,6 +11,10 @@ impl BuildPlan {
         for (name, path) in [("hooks", &self.hooks), ("migrations", &self.migrations), ("public", &self.public)] {
             lines.extend(path.as_deref().map(|path| format!("{name:<12}{}", shown(path))));
         }
+        if let Some(build) = &self.hooks_build {
+            let commands: Vec<String> = build.commands.iter().map(|words| words.join(" ")).collect();
+            lines.push(format!("builds      hooks, in {}: {}", shown(&build.directory), commands.join(", ")));
+        }
         if let Some(frontend) = &self.frontend {
             let optional = if frontend.optional { " (deployed without it when its build fails)" } else { "" };
             lines.push(format!("frontend    {}{optional}", shown(&frontend.directory)));

@@ -42,6 +42,29 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         ],
         "pb 1.2.3; hooks pb_hooks",
     ),
+    (
+        "hooks whose build is not committed",
+        &[
+            ("pb_migrations/1.js", ""),
+            ("package.json", r#"{"scripts":{"build":"tsup src/*.ts --out-dir=./pb_hooks","dev":"tsup --watch"}}"#),
+            ("src/main.pb.ts", ""),
+        ],
+        "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; made by npm run build",
+    ),
+    (
+        "hooks whose build is not committed, in a folder that a configuration names",
+        &[
+            ("backend/pb_migrations/1.js", ""),
+            ("backend/hooks/package.json", r#"{"scripts":{"build":"tsc"}}"#),
+            ("backend/hooks/tsconfig.json", r#"{ "compilerOptions": { "outDir": "../pb_hooks" } }"#),
+        ],
+        "pb 1.2.3; hooks backend/pb_hooks; migrations backend/pb_migrations; made by npm run build",
+    ),
+    (
+        "hooks whose build is committed",
+        &[("pb_hooks/main.pb.js", ""), ("package.json", r#"{"scripts":{"build":"tsup src/*.ts --out-dir pb_hooks"}}"#)],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
     (
         "what hooks and migrations read beside their folders",
