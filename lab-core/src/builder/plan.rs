@@ -84,6 +84,9 @@ pub enum Server {
         /// The PocketBase version that `go.mod` requires, when it says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pocketbase: Option<String>,
+        /// Commands in the module's folder that make code which is not committed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        generate: Vec<Vec<String>>,
         /// Whether a dependency needs a C compiler.
         #[serde(default, skip_serializing_if = "is_false")]
         cgo: bool,

@@ -1,5 +1,7 @@
 //! Files that a Go program reads at run time, in its working directory: what its code names and the repository has.
 
+use std::collections::BTreeMap;
+
 use super::{Notes, Scope, needs, paths};
 use crate::builder::{BuildError, SEED, lab_toml::RepoPath, plan::Frontend};
 
@@ -17,6 +19,9 @@ const RESERVED: &[&str] =
 /// So many are believed, and so many are told one by one.
 const MAX_FILES: usize = 64;
 const MAX_TOLD: usize = 8;
+
+/// So many texts are looked at: far more than programs have.
+const MAX_TEXTS: usize = 50_000;
 
 /// A longer text is no path.
 const MAX_PATH: usize = 256;
@@ -37,17 +42,21 @@ pub(in super::super) fn reads(
         return stated.iter().map(path).collect();
     }
     let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
-    let mut found: Vec<(String, String)> = Vec::new();
+    let mut known = Known { scope, module, output, paths: BTreeMap::new(), left: MAX_TEXTS };
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
     for (file, text) in needs::files(scope, module) {
         for group in groups(text) {
-            for path in named(scope, module, output, &group) {
-                found.push((path, format!("`{file}` names it")));
+            for path in known.named(&group) {
+                all.entry(path).or_insert_with(|| format!("`{file}` names it"));
             }
         }
     }
     let usual = USUAL.iter().map(|name| paths::join(module, name)).filter(|path| is_data(scope, module, path));
-    found.extend(usual.map(|path| (path, "programs often read such a folder".to_owned())));
-    found.sort();
+    let usual: Vec<String> = usual.collect();
+    for path in usual {
+        all.entry(path).or_insert_with(|| "programs often read such a folder".to_owned());
+    }
+    let mut found: Vec<(String, String)> = all.into_iter().collect();
     found.dedup_by(|one, before| one.0 == before.0 || paths::is_below(&one.0, &before.0));
     found.truncate(MAX_FILES);
     for (path, why) in found.iter().take(MAX_TOLD) {
@@ -56,24 +65,45 @@ pub(in super::super) fn reads(
     Ok(found.into_iter().map(|(path, _)| path).collect())
 }
 
-/// The longest paths that texts, which are arguments side by side, make together and alone.
-fn named(scope: &Scope<'_>, module: &str, output: Option<&str>, group: &[&str]) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut from = 0;
-    while from < group.len() {
-        let longest = (from + 1..=group.len().min(from + 8)).rev().find_map(|to| {
-            let path = paths::normal(module, &plain(&group[from..to].join("/")))?;
-            let built = output.filter(|output| path == *output || paths::is_below(&path, output));
-            let there = match built {
-                Some(output) if paths::is_below(output, module) => Some(output.to_owned()),
-                _ => is_data(scope, module, &path).then_some(path),
-            };
-            there.map(|path| (path, to))
-        });
-        from = longest.as_ref().map_or(from + 1, |(_, to)| *to);
-        all.extend(longest.map(|(path, _)| path));
+/// What is known of the paths that code names: each is looked at once, however often it is named.
+struct Known<'a> {
+    scope: &'a Scope<'a>,
+    module: &'a str,
+    output: Option<&'a str>,
+    paths: BTreeMap<String, bool>,
+    /// So many more texts are looked at.
+    left: usize,
+}
+
+impl Known<'_> {
+    /// The longest paths that texts, which are arguments side by side, make together and alone.
+    fn named(&mut self, group: &[&str]) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut from = 0;
+        while from < group.len() && self.left > 0 {
+            self.left -= 1;
+            let longest = (from + 1..=group.len().min(from + 8)).rev().find_map(|to| {
+                let path = paths::normal(self.module, &plain(&group[from..to].join("/")))?;
+                self.read(path).map(|path| (path, to))
+            });
+            from = longest.as_ref().map_or(from + 1, |(_, to)| *to);
+            all.extend(longest.map(|(path, _)| path));
+        }
+        all
     }
-    all
+
+    /// What is read where the code names `path`: it, or what the frontend's build makes.
+    fn read(&mut self, path: String) -> Option<String> {
+        let built = self.output.filter(|output| path == *output || paths::is_below(&path, output));
+        if let Some(output) = built.filter(|output| paths::is_below(output, self.module)) {
+            return Some(output.to_owned());
+        }
+        let is_data = match self.paths.get(&path) {
+            Some(is_data) => *is_data,
+            None => *self.paths.entry(path.clone()).or_insert_with(|| is_data(self.scope, self.module, &path)),
+        };
+        is_data.then_some(path)
+    }
 }
 
 /// A path until where only running the program would tell: `web/*.html`, `views/%s.html`.
