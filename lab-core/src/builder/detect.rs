@@ -106,12 +106,17 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let mut module = None;
     let mut env_file = None;
     let mut files = Vec::new();
+    let mut directory = None;
     match &server {
         Server::PocketBase { version } => committed::programs(&scope, &chosen, version, &mut notes),
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
             env_file = go::env_file(&scope, &chosen.root);
             files = go::reads(&scope, &chosen.root, frontend.as_ref(), &mut notes)?;
+            if let Some(beside) = go::beside(&scope, &chosen.root, frontend.as_ref(), &mut notes) {
+                files.extend(beside);
+                directory = Some(path(&chosen.root));
+            }
         }
     }
     let has_env_file = env_file.is_some();
@@ -136,6 +141,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         public,
         frontend,
         files: files.into_iter().map(PathBuf::from).collect(),
+        directory,
         args: args(&stated),
         health: HealthCheck {
             path: health.path.map_or(default.path, |path| path.as_str().to_owned()),

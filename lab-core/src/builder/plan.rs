@@ -28,10 +28,14 @@ pub struct BuildPlan {
     /// What is built to be served as `pb_public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frontend: Option<Frontend>,
-    /// What a Go program reads in its working directory: files and folders, which are at the same place there as in the
+    /// What a Go program reads: files and folders, which are at the same place from its working directory as from the
     /// module. What is not there after the build is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
+    /// Where in the release a Go program runs: the module's folder, where its code names what is beside it by `../`. Files
+    /// are then at their places in the tree. None: in the release's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// Further arguments for the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,

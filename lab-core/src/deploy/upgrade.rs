@@ -35,6 +35,7 @@ impl Upgrade {
             public: there("pb_public"),
             frontend: None,
             seed: None,
+            directory: None,
             listen: Vec::new(),
             env_file: false,
             warnings: Vec::new(),

@@ -55,6 +55,7 @@ fn short(plan: &BuildPlan) -> String {
     parts.extend((plan.health != HealthCheck::default()).then(|| format!("health {}", plan.health.path)));
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
+    parts.extend(plan.directory.as_ref().map(|directory| format!("in {}", directory.display())));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
     parts.join("; ")
 }
@@ -329,7 +330,7 @@ proptest! {
             let frontend = plan.frontend.iter().flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
             let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
-            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()) {
+            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }
             prop_assert!(!plan.reasons.is_empty());

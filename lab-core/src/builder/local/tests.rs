@@ -261,26 +261,31 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
 /// A module that another one in the same folder needs: nothing is fetched.
 const LIBRARY: &[(&str, &str)] =
     &[("lib/go.mod", "module example.com/lib\n\ngo 1.21\n"), ("lib/lib.go", "package lib\n\nconst Name = \"lib\"\n")];
-const USER: &str = "package main\n\nimport \"example.com/lib\"\n\nfunc main() { println(lib.Name) }\n";
-const GO_APP: (&str, &str) = ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"app\"\n");
+const USER: &str = "package main\n\nimport \"example.com/lib\"\n\nconst Page = \"../web/page.html\"\n\nfunc main() { println(lib.Name) }\n";
+const GO_APP: (&str, &str) = ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"server\"\n");
 
 #[tokio::test]
 async fn go_files_that_are_out_of_step_are_built_all_the_same_with_a_warning() {
     const REPLACED: &str = "module example.com/app\n\ngo 1.21\n\nreplace example.com/lib => ../lib\n";
-    const WORK: &str = "go 1.21\n\nuse (\n\t./app\n\t./gone\n)\n";
+    const WORK: &str = "go 1.21\n\nuse (\n\t./server\n\t./gone\n)\n";
     // the standard library is compiled once
     let cache = tempfile::tempdir().expect("tempdir");
     for (name, files, words) in [
-        ("not required", &[("app/go.mod", REPLACED)][..], "`-mod=mod`"),
-        ("vendored otherwise", &[("app/go.mod", REPLACED), ("app/vendor/modules.txt", "# x v1\n")], "`-mod=mod`"),
-        ("a workspace without its folder", &[("app/go.mod", REPLACED), ("go.work", WORK)], "`GOWORK=off`"),
+        ("not required", &[("server/go.mod", REPLACED)][..], "`-mod=mod`"),
+        ("vendored otherwise", &[("server/go.mod", REPLACED), ("server/vendor/modules.txt", "# x v1\n")], "`-mod=mod`"),
+        ("a workspace without its folder", &[("server/go.mod", REPLACED), ("go.work", WORK)], "`GOWORK=off`"),
     ] {
-        let mut bench = Bench::new(&[&[GO_APP, ("app/main.go", USER)], LIBRARY, files].concat());
+        let app = [GO_APP, ("server/main.go", USER), ("web/page.html", "a page")];
+        let mut bench = Bench::new(&[&app, LIBRARY, files].concat());
         bench.settings.cache_dir = cache.path().to_owned();
         let built = bench.build().await.unwrap_or_else(|error| panic!("{name}: {error}\n{}", bench.progress.text()));
         assert!(built.warnings.iter().any(|warning| warning.contains(words)), "{name}: {:?}", built.warnings);
         let printed = std::process::Command::new(bench.output().join("app")).output().expect("run");
         assert_eq!(String::from_utf8_lossy(&printed.stderr), "lib\n");
+        // what it names beside its module is there from where it runs
+        let place = bench.output().join(built.run.directory.expect("a directory"));
+        assert_eq!(fs::read_to_string(place.join("../web/page.html")).expect("page"), "a page");
+        assert!(place.join("pb_public").is_dir());
     }
 }
 
@@ -288,8 +293,8 @@ async fn go_files_that_are_out_of_step_are_built_all_the_same_with_a_warning() {
 async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built() {
     let mut bench = Bench::new(&[
         GO_APP,
-        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
-        ("app/main.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"),
+        ("server/go.mod", "module example.com/app\n\ngo 1.21\n"),
+        ("server/main.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"),
     ]);
     // `go` alone
     let bin = bench.dir.path().join("bin");
@@ -298,7 +303,7 @@ async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built()
     std::os::unix::fs::symlink(go, bin.join("go")).expect("link");
     bench.settings.path = bin.to_string_lossy().into_owned();
     let error = bench.build().await.expect_err("no compiler").to_string();
-    assert!(error.contains("`app/main.go` uses `C`") && error.contains("`gcc`"), "{error}");
+    assert!(error.contains("`server/main.go` uses `C`") && error.contains("`gcc`"), "{error}");
     assert!(!bench.progress.text().contains("go build"));
 }
 

@@ -21,6 +21,7 @@ impl BuildPlan {
             lines.push(format!("  serves    {output}"));
         }
         lines.extend(self.files.iter().map(|path| format!("reads       {}", shown(path))));
+        lines.extend(self.directory.as_deref().map(|path| format!("runs in     {}", shown(path))));
         if !self.args.is_empty() {
             lines.push(format!("arguments   {}", self.args.join(" ")));
         }

@@ -1,6 +1,6 @@
 //! Files that a Go program reads at run time, in its working directory: what its code names and the repository has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Notes, Scope, needs, paths};
 use crate::builder::{BuildError, SEED, lab_toml::RepoPath, plan::Frontend};
@@ -63,6 +63,46 @@ pub(in super::super) fn reads(
         notes.say(format!("`{path}` is there at run time: {why}"));
     }
     Ok(found.into_iter().map(|(path, _)| path).collect())
+}
+
+/// What the code names beside the module, by `../`, where the release can hold both at their places; some of it may be
+/// Lab's own folders, which are there anyway. None: nothing.
+pub(in super::super) fn beside(
+    scope: &Scope<'_>,
+    module: &str,
+    frontend: Option<&Frontend>,
+    notes: &mut Notes,
+) -> Option<Vec<String>> {
+    if module.is_empty() || RESERVED.contains(&first(module)) {
+        return None;
+    }
+    let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
+    let mut looked_at: BTreeSet<String> = BTreeSet::new();
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    for (file, text) in needs::files(scope, module).filter(|(_, text)| text.contains("..")) {
+        for group in groups(text) {
+            let together = group.join("/");
+            for said in group.iter().copied().chain([together.as_str()]).filter(|said| said.starts_with("../")) {
+                let Some(path) = paths::normal(module, &plain(said)) else { continue };
+                if looked_at.len() == MAX_TEXTS || !looked_at.insert(path.clone()) {
+                    continue;
+                }
+                let outside = path != module && !paths::is_below(&path, module) && !paths::is_below(module, &path);
+                let is_built = output.is_some_and(|output| path == output || paths::is_below(&path, output));
+                let is_labs = ["pb_hooks", "pb_migrations", "pb_public"].contains(&path.as_str());
+                let is_there = is_labs || (is_built && !RESERVED.contains(&first(&path))) || is_data(scope, "", &path);
+                if outside && is_there && found.len() < MAX_FILES && found.insert(path.clone()) {
+                    notes.say(format!("`{file}` names `{path}` beside the module: the program runs in `{module}`"));
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return None;
+    }
+    let mut files: Vec<String> = found.into_iter().filter(|path| !RESERVED.contains(&first(path))).collect();
+    files.dedup_by(|one, before| paths::is_below(one, before));
+    Some(files)
 }
 
 /// What is known of the paths that code names: each is looked at once, however often it is named.

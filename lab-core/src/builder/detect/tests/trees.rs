@@ -80,7 +80,7 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("server/templates/mail.html", ""),
             ("other/x.json", ""),
         ],
-        "go server . 0.29.1; reads server/internal/schema.json, server/templates, server/web/pages",
+        "go server . 0.29.1; reads server/internal/schema.json, server/templates, server/web/pages, other; in server",
     ),
     (
         "Go that serves its frontend's build from a folder",
@@ -229,6 +229,20 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("package-lock.json", "{}"),
         ],
         "go  . 0.29.1; frontend  [npm ci, sh -c npm run 'build:js' && npm run 'css'] ?",
+    ),
+    (
+        "Go in a folder that serves what a frontend beside it makes",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            (
+                "backend/serve.go",
+                "package main\n\nvar a = filepath.Join(\"..\", \"frontend\", \"dist\")\nvar b = \"../..\"\n",
+            ),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist; in backend",
     ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
