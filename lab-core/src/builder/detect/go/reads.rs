@@ -89,7 +89,9 @@ pub(in super::super) fn beside(
                 }
                 let outside = path != module && !paths::is_below(&path, module) && !paths::is_below(module, &path);
                 let is_built = output.is_some_and(|output| path == output || paths::is_below(&path, output));
-                let is_labs = ["pb_hooks", "pb_migrations", "pb_public"].contains(&path.as_str());
+                // `app.DataDir() + "/../pb_hooks"` is no path from where the program runs
+                let is_labs =
+                    ["pb_hooks", "pb_migrations", "pb_public"].contains(&path.as_str()) && scope.tree.is_folder(&path);
                 let is_there = is_labs || (is_built && !RESERVED.contains(&first(&path))) || is_data(scope, "", &path);
                 if outside && is_there && found.len() < MAX_FILES && found.insert(path.clone()) {
                     notes.say(format!("`{file}` names `{path}` beside the module: the program runs in `{module}`"));
