@@ -46,6 +46,9 @@ pub struct RunSpec {
     /// The program, relative to the release's folder. The official binary is there too, as a hard link to the shared
     /// store: one inode per version, and `argv[0]` in the release's folder, by which PocketBase finds its folders.
     pub program: PathBuf,
+    /// Where it runs, relative to the release's folder; none: there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// What it understands.
     pub flags: Flags,
     /// The PocketBase version, when known.
@@ -236,7 +239,7 @@ impl Release {
             app: self.app.clone(),
             program: dir(&self.run.program.to_string_lossy()),
             args,
-            directory: root,
+            directory: self.run.directory.as_ref().map_or_else(|| root.clone(), |inside| root.join(inside)),
             env,
             stop_grace,
             restart: RestartPolicy::default(),
@@ -287,6 +290,7 @@ mod tests {
                 flags: Flags::Official,
                 pocketbase: version.map(str::to_owned),
                 args: Vec::new(),
+                directory: None,
                 health: HealthCheck::default(),
             };
             assert_eq!(run.has_hooks(), has_hooks, "{version:?}");

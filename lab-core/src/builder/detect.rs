@@ -108,7 +108,8 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     committed::submodules(&scope, &mut notes);
     let mut module = None;
     let mut env_file = None;
-    let files;
+    let mut files;
+    let mut directory = None;
     match &server {
         Server::PocketBase { version } => {
             committed::programs(&scope, &chosen, version, &mut notes);
@@ -118,6 +119,10 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
             module = Some(chosen.root.as_str());
             env_file = go::env_file(&scope, &chosen.root);
             files = go::reads(&scope, &chosen.root, frontend.as_ref(), &mut notes)?;
+            if let Some(beside) = go::beside(&scope, &chosen.root, frontend.as_ref(), &mut notes) {
+                files.extend(beside);
+                directory = Some(path(&chosen.root));
+            }
         }
     }
     let has_env_file = env_file.is_some();
@@ -146,6 +151,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         hooks_build,
         packages,
         files: files.into_iter().map(PathBuf::from).collect(),
+        directory,
         args: args(&stated),
         health: HealthCheck {
             path: health.path.map_or(default.path, |path| path.as_str().to_owned()),

@@ -41,6 +41,10 @@ pub struct BuildPlan {
     /// program's module, or as beside the hooks and migrations. What is not there after the build is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<PathBuf>,
+    /// Where in the release a Go program runs: the module's folder, where its code names what is beside it by `../`. Files
+    /// are then at their places in the tree. None: in the release's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
     /// Further arguments for the server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
@@ -93,6 +97,9 @@ pub enum Server {
         /// The PocketBase version that `go.mod` requires, when it says so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pocketbase: Option<String>,
+        /// Commands in the module's folder that make code which is not committed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        generate: Vec<Vec<String>>,
         /// Whether a dependency needs a C compiler.
         #[serde(default, skip_serializing_if = "is_false")]
         cgo: bool,

@@ -266,6 +266,9 @@ impl Tree {
 
     /// The tree itself and its folders, as deep as `depth` names, without links.
     pub fn folders(&self, below: &str, depth: usize) -> Vec<String> {
+        if depth == 0 {
+            return vec![below.to_owned()];
+        }
         std::iter::once(below.to_owned())
             .chain(
                 self.below(below)

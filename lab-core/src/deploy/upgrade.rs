@@ -45,6 +45,7 @@ impl Upgrade {
             }),
             files: self.from.plan.placed().into_iter().map(|(_, place)| place.to_owned()).collect(),
             seed: None,
+            directory: None,
             listen: Vec::new(),
             env_file: false,
             warnings: Vec::new(),

@@ -1,10 +1,15 @@
-//! Folders that a Go program embeds and that its frontend's build makes.
+//! What a Go program embeds and a build may have to make.
+
+use std::collections::BTreeMap;
 
 use super::{Candidate, Scope, go, paths};
 use crate::builder::{lab_toml::ServerKind, tree::Kind};
 
 /// So deep below the module `//go:embed` lines are looked for.
 const DEPTH: usize = 6;
+
+/// So many are believed.
+const MAX_EMBEDS: usize = 200;
 
 /// What is committed of a folder that is embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +39,16 @@ impl Embed {
         self.committed != Committed::Whole
     }
 
+    /// Whether the program cannot be compiled before a build has made it.
+    pub(super) fn is_missing(&self) -> bool {
+        self.committed == Committed::Missing
+    }
+
+    /// Whether a build that writes into `folder` makes it.
+    pub(super) fn is_made_in(&self, folder: &str) -> bool {
+        self.target == folder || paths::is_below(&self.target, folder)
+    }
+
     /// Whether it may be what a frontend's build makes, rather than a single file.
     pub(super) fn is_folder(&self) -> bool {
         !paths::name(&self.target).contains('.')
@@ -45,19 +60,23 @@ pub(super) fn embeds(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Embed> {
     if chosen.kind != ServerKind::Go {
         return Vec::new();
     }
-    let mut all: Vec<Embed> = Vec::new();
+    let mut files: BTreeMap<String, &str> = BTreeMap::new();
     for folder in scope.tree.folders(&chosen.root, DEPTH) {
         for (file, text) in go::go_files(scope, &folder) {
             let patterns =
                 text.lines().filter_map(|line| line.strip_prefix("//go:embed ")).flat_map(str::split_whitespace);
             for target in patterns.filter_map(|pattern| target(&folder, pattern)) {
-                let committed = committed(scope, &target);
-                if all.iter().all(|known| known.target != target) {
-                    all.push(Embed { target, committed, file: file.to_owned() });
+                if files.len() < MAX_EMBEDS {
+                    files.entry(target).or_insert(file);
                 }
             }
         }
     }
+    let embed = |(target, file): (String, &str)| {
+        let committed = committed(scope, &target);
+        Embed { target, committed, file: file.to_owned() }
+    };
+    let mut all: Vec<Embed> = files.into_iter().map(embed).collect();
     all.sort_by(|a, b| (a.committed, &a.target).cmp(&(b.committed, &b.target)));
     all
 }

@@ -4,7 +4,7 @@
 
 use super::{
     BuildError, Candidate, Notes, Resolved, Scope,
-    embed::{Committed, Embed, embeds},
+    embed::{Embed, embeds},
     frameworks,
     frameworks::Verdict,
     manager,
@@ -18,6 +18,7 @@ use crate::builder::{
 
 mod committed;
 mod packages;
+mod scripts;
 
 use packages::Found;
 
@@ -47,14 +48,19 @@ pub(super) fn find(
 fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: &mut Notes) -> Served {
     let embeds = embeds(scope, chosen);
     let found = best(scope, chosen, &embeds, notes);
-    let wanted = embeds.iter().find(|embed| embed.is_wanted() && embed.is_folder());
+    if !found.as_ref().is_some_and(|found| found.rank.embedded)
+        && let Some(made) = scripts::find(scope, chosen, &embeds)
+    {
+        unmade(&embeds, |embed| made.makes(embed), notes);
+        return Served { built: Some(made.frontend(scope, notes)), committed: None };
+    }
+    let output = found.as_ref().filter(|found| found.rank.embedded).and_then(|found| found.output.clone());
+    let is_made = |embed: &Embed| output.as_ref().is_some_and(|output| embed.is_made_in(output));
+    let wanted = embeds.iter().filter(|embed| embed.is_wanted());
+    let wanted = wanted.clone().find(|embed| is_made(embed)).or_else(|| wanted.clone().find(|embed| embed.is_folder()));
+    let is_copied = |embed: &Embed| found.is_some() && wanted.is_some_and(|wanted| wanted.target == embed.target);
+    unmade(&embeds, |embed| is_made(embed) || is_copied(embed), notes);
     let Some(mut found) = found else {
-        if let Some(embed) = wanted.filter(|embed| embed.committed == Committed::Missing) {
-            notes.warn(format!(
-                "`{}` embeds `{}`, which is neither committed nor made by a frontend that Lab knows: the program may not compile",
-                embed.file, embed.target
-            ));
-        }
         let page = committed::plain(scope, chosen).filter(|_| public.is_none() && embeds.is_empty());
         if let Some(page) = &page {
             notes.say(format!("`{page}/index.html` is committed: served as it is"));
@@ -82,7 +88,7 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
     let mut frontend = found.frontend(scope, notes);
     frontend.optional = true;
     if let Some(embed) = wanted {
-        frontend.optional = embed.committed != Committed::Missing;
+        frontend.optional = !embed.is_missing();
         notes.say(format!("`{}` embeds `{}`, so the frontend is built first", embed.file, embed.target));
     }
     if let Some(target) = copy_to
@@ -92,6 +98,16 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
         copied(&mut frontend, &output, &target);
     }
     Served { built: Some(frontend), committed: None }
+}
+
+/// Tells of what is embedded, not there and not made.
+fn unmade(embeds: &[Embed], is_made: impl Fn(&Embed) -> bool, notes: &mut Notes) {
+    for embed in embeds.iter().filter(|embed| embed.is_missing() && !is_made(embed)).take(5) {
+        notes.warn(format!(
+            "`{}` embeds `{}`, which is neither committed nor made by a frontend that Lab knows: the program may not compile",
+            embed.file, embed.target
+        ));
+    }
 }
 
 /// The most likely package; none when there is none that Lab can build or several are as likely.
@@ -155,36 +171,10 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Not
 impl Found {
     /// How it is built.
     fn frontend(&self, scope: &Scope<'_>, notes: &mut Notes) -> Frontend {
-        let package = &self.package;
-        let manager = manager::find(scope, package);
         let tool = self.verdict.as_ref().map_or("its `build` script", |(name, _)| name);
-        notes.say(format!(
-            "`{}` is a frontend ({tool}), built with {} ({}) and served as `pb_public`",
-            paths::join(&package.folder, "package.json"),
-            manager.tool.name,
-            manager.reason
-        ));
-        let env = variables::build(scope, package);
-        if !env.is_empty() {
-            let set: Vec<String> = env.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
-            notes.say(format!(
-                "the frontend's build is given {}, unless the app's own variables say more",
-                set.join(", ")
-            ));
-        }
-        let node = manager::node(scope, package);
-        if let Some(node) = &node {
-            notes.say(format!("the frontend asks for Node {node}"));
-        }
-        Frontend {
-            directory: path(&package.folder),
-            commands: vec![words(manager.install), self.build(&manager.tool.name, scope)],
-            output: self.output.as_deref().map(path),
-            node,
-            manager: Some(manager.tool),
-            env,
-            optional: false,
-        }
+        let does = |manager: &str| format!("is a frontend ({tool}), built with {manager} and served as `pb_public`");
+        let build = |manager: &str| self.build(manager, scope);
+        frontend(scope, &self.package, (does, build), self.output.as_deref(), notes)
     }
 
     fn build(&self, manager: &str, scope: &Scope<'_>) -> Vec<String> {
@@ -201,6 +191,37 @@ impl Found {
             }
             _ => words(&[manager, "run", script]),
         }
+    }
+}
+
+/// How `package` is built: what is said of it and what builds it, by the package manager.
+fn frontend(
+    scope: &Scope<'_>,
+    package: &Package,
+    (does, build): (impl Fn(&str) -> String, impl Fn(&str) -> Vec<String>),
+    output: Option<&str>,
+    notes: &mut Notes,
+) -> Frontend {
+    let manager = manager::find(scope, package);
+    let file = paths::join(&package.folder, "package.json");
+    notes.say(format!("`{file}` {}", does(&format!("{} ({})", manager.tool.name, manager.reason))));
+    let env = variables::build(scope, package);
+    if !env.is_empty() {
+        let set: Vec<String> = env.iter().map(|(name, value)| format!("`{name}={value}`")).collect();
+        notes.say(format!("the frontend's build is given {}, unless the app's own variables say more", set.join(", ")));
+    }
+    let node = manager::node(scope, package);
+    if let Some(node) = &node {
+        notes.say(format!("the frontend asks for Node {node}"));
+    }
+    Frontend {
+        directory: path(&package.folder),
+        commands: vec![words(manager.install), build(&manager.tool.name)],
+        output: output.map(path),
+        node,
+        manager: Some(manager.tool),
+        env,
+        optional: false,
     }
 }
 

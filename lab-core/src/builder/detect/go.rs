@@ -20,7 +20,7 @@ mod reads;
 pub(super) use env::{env_file, listens};
 use mains::{Holds, Main, mains};
 pub(super) use needs::files;
-pub(super) use reads::reads;
+pub(super) use reads::{beside, reads};
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::Go,
@@ -87,12 +87,17 @@ fn requires(go_mod: &str) -> Option<Required> {
     if mains::module_name(go_mod) == LIBRARY {
         return Some(Required { version: None, indirect: false });
     }
+    required(go_mod, LIBRARY).map(|(version, indirect)| Required { version: Some(version.to_owned()), indirect })
+}
+
+/// The version of a library that a `go.mod` requires, without its `v`, and whether only another one needs it.
+fn required<'a>(go_mod: &'a str, library: &str) -> Option<(&'a str, bool)> {
     go_mod.lines().find_map(|line| {
         let (code, comment) = line.split_once("//").unwrap_or((line, ""));
         let mut words = code.split_whitespace().skip_while(|word| *word == "require");
-        let found = words.next()? == LIBRARY;
+        let found = words.next()? == library;
         let version = words.next().filter(|_| found)?.strip_prefix('v')?;
-        Some(Required { version: Some(version.to_owned()), indirect: comment.contains("indirect") })
+        Some((version, comment.contains("indirect")))
     })
 }
 
@@ -141,6 +146,7 @@ pub(super) fn server(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Resu
             |tags| tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         ),
         pocketbase: requires(go_mod).and_then(|required| required.version),
+        generate: needs::generate(scope, module, go_mod, notes),
         cgo: cgo.is_some(),
         go,
     })
@@ -160,7 +166,7 @@ fn main(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Result<String, Bu
     let called = mains::module_name(go_mod).rsplit('/').find(|name| !is_major(name)).unwrap_or_default();
     let ways: [Way<'_>; 12] = [
         ("at the module's root", &|main| main.folder == module && main.uses()),
-        ("the only main package that uses PocketBase", &|main| main.uses()),
+        ("the only main package that runs on PocketBase", &|main| main.uses()),
         ("the only one that uses PocketBase and is no example or tool", &|main| main.uses() && main.genuine),
         ("the one that is built elsewhere", &|main| main.uses() && built.contains(&main.folder)),
         ("the only one that starts PocketBase", &|main| main.starts && main.genuine),

@@ -5,7 +5,7 @@ use super::{BuildError, Notes, Scope, paths};
 use crate::builder::{lab_toml::RepoPath, plan::RESERVED};
 
 /// So many are believed, and so many are told one by one.
-const MAX_FILES: usize = 64;
+pub(super) const MAX_FILES: usize = 64;
 const MAX_TOLD: usize = 8;
 
 /// A longer text is no path.

@@ -35,12 +35,13 @@ fn plan(files: Files) -> Result<BuildPlan, BuildError> {
 fn short(plan: &BuildPlan) -> String {
     let mut parts = match &plan.server {
         Server::PocketBase { version } => vec![format!("pb {version}")],
-        Server::Go { module, package, pocketbase, tags, cgo, go } => {
+        Server::Go { module, package, pocketbase, tags, generate, cgo, go } => {
             let mut words = vec![format!("go {}", module.display()), package.clone()];
             words.push(pocketbase.clone().unwrap_or("?".to_owned()));
             words.extend((tags.len() > 1).then(|| format!("[{}]", tags.join(", "))));
             words.extend(go.clone().filter(|go| *go != "1.24"));
             words.extend(cgo.then(|| "cgo".to_owned()));
+            words.extend(generate.iter().map(|words| format!("[{}]", words.join(" "))));
             words.extend(plan.env_file.then(|| ".env".to_owned()));
             vec![words.join(" ")]
         }
@@ -62,6 +63,7 @@ fn short(plan: &BuildPlan) -> String {
     parts.extend(build.map(|build| format!("made by {}", build.commands[1].join(" "))));
     let files: Vec<_> = plan.files.iter().map(|file| file.display().to_string()).collect();
     parts.extend((!files.is_empty()).then(|| format!("reads {}", files.join(", "))));
+    parts.extend(plan.directory.as_ref().map(|directory| format!("in {}", directory.display())));
     parts.extend(plan.seed.as_ref().map(|seed| format!("seed {}", seed.display())));
     parts.join("; ")
 }
@@ -188,6 +190,17 @@ fn reasons_tell_what_was_passed_over() {
 }
 
 #[test]
+fn each_thing_that_is_embedded_and_that_nothing_makes_is_told() {
+    const EMBEDS: &str = "package main\n\n//go:embed web/dist static/output.css logo.svg\nvar files embed.FS\n";
+    let files: &[(&str, &str)] =
+        &[("go.mod", GO_MOD), ("main.go", MAIN), ("files.go", EMBEDS), ("web/package.json", VITE), ("logo.svg", "")];
+    let plan = detect(&Tree::of(files), &DetectSettings::default()).expect("plan");
+    assert_eq!(plan.frontend.expect("frontend").output.as_deref(), Some(Path::new("web/dist")));
+    let told: Vec<_> = plan.warnings.iter().filter(|warning| warning.contains("neither committed")).collect();
+    assert!(matches!(told[..], [one] if one.contains("`static/output.css`")), "{told:?}");
+}
+
+#[test]
 fn a_frontend_says_which_tools_and_variables_it_wants() {
     let frontend = |files: &[(&str, &str)]| {
         let mut tree = Tree::of(&[("pb_hooks/a.pb.js", ""), ("web/package.json", VITE)]);
@@ -268,6 +281,17 @@ fn a_hostile_tree_is_planned_in_bounded_time() {
         tree.insert_file(&format!("scripts/{n}.sh"), &versions);
     }
     tree.insert_file("0/src/a.ts", &imports);
+    // each of these had taken the square of its number, or more
+    let embeds: Vec<String> = (0..20_000).map(|n| format!("//go:embed dist/{n}\n")).collect();
+    let paths: Vec<String> = (0..5_000).map(|n| format!("\"data\", \"data/{}\",\n", n % 50)).collect();
+    tree.insert_file("0/embeds.go", &format!("package main\n{}", embeds.concat()));
+    tree.insert_file("0/paths.go", &format!("package main\nvar a = []string{{\n{}", paths.concat()));
+    tree.insert_file("0/go.mod", GO_MOD);
+    for n in 0..2_000 {
+        tree.insert_file(&format!("0/data/{n}.go"), "package data");
+        tree.insert_file(&format!("0/modules/{n}/go.mod"), GO_MOD);
+        tree.insert_file(&format!("0/modules/{n}/main.go"), MAIN);
+    }
     let started = std::time::Instant::now();
     let _ = detect(&tree, &DetectSettings::default());
     // far above what it takes on a busy machine, far below what a square of the size would
@@ -323,7 +347,7 @@ proptest! {
             let frontend = built.flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
             let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
-            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()) {
+            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }
             prop_assert!(!plan.reasons.is_empty());

@@ -63,7 +63,14 @@ impl Server {
                     module: Some(path(module)?),
                     package: Some(path(package)?),
                     tags: Some(all(tags, Tag::new)?),
-                    files: Some(files.iter().map(|file| path(inside(file, module)?)).collect::<Result<_, _>>()?),
+                    // what is beside the module is found again
+                    files: Some(
+                        files
+                            .iter()
+                            .filter(|file| file.starts_with(module))
+                            .map(|file| path(inside(file, module)?))
+                            .collect::<Result<_, _>>()?,
+                    ),
                     args: Vec::new(),
                 },
             ),

@@ -1,6 +1,11 @@
 //! Fills a release with files of the checkout.
 
-use std::{fs, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, symlink},
+    path::Path,
+};
 
 use super::{copy::Copier, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
 use crate::builder::{
@@ -59,15 +64,31 @@ pub(super) fn fill(
         log.say(&format!("`{}` becomes the data of the new app", from.display()));
         copy.folder(&checkout.folder(from)?, &job.output.join(SEED))?;
     }
+    if let Some(directory) = &plan.directory {
+        link_beside(&job.output, directory)?;
+    }
     if plan.env_file {
         env_file(job, checkout)?;
     }
     stop.check()
 }
 
+/// Puts PocketBase's folders where a program looks that runs in `directory` of the release.
+fn link_beside(output: &Path, directory: &Path) -> Result<(), BuildError> {
+    let folder = output.join(directory);
+    fs::create_dir_all(&folder).map_err(|source| failed("create", &folder, source))?;
+    let up = "../".repeat(directory.components().count());
+    for name in ["pb_data", "pb_hooks", "pb_migrations", "pb_public"] {
+        let link = folder.join(name);
+        symlink(format!("{up}{name}"), &link).map_err(|source| failed("create", &link, source))?;
+    }
+    Ok(())
+}
+
 /// Writes the `.env` that the program wants: what is committed, then the app's own variables, which count.
 fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
-    let path = job.output.join(".env");
+    let folder = job.plan.directory.as_ref().map_or_else(|| job.output.clone(), |inside| job.output.join(inside));
+    let path = folder.join(".env");
     let module = match &job.plan.server {
         Server::Go { module, .. } => module.as_path(),
         Server::PocketBase { .. } => Path::new(""),

@@ -20,7 +20,7 @@ mod way;
 impl Build {
     /// Builds it without a C compiler, unless a dependency needs one.
     pub(super) async fn go(&self, server: &Server) -> Result<(), BuildError> {
-        let Server::Go { module, package, tags, cgo, go, .. } = server else { return Ok(()) };
+        let Server::Go { module, package, tags, generate, cgo, go, .. } = server else { return Ok(()) };
         let directory = self.checkout.folder(module)?;
         let output = std::path::absolute(self.job.output.join("app"));
         let output =
@@ -34,6 +34,9 @@ impl Build {
             Some(wanted) => self.toolchain(wanted).await,
             None => None,
         };
+        for words in generate {
+            self.command(words, &directory, self.env.clone()).await?;
+        }
         self.go_build(&Server::go_build(package, tags, &output), &directory, way, older).await
     }
 

@@ -109,6 +109,7 @@ impl Build {
         self.copy(is_built).await?;
         let run = RunSpec {
             program: PathBuf::from(program),
+            directory: self.job.plan.directory.clone(),
             flags,
             pocketbase,
             args: self.job.plan.args.clone(),

@@ -259,9 +259,10 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
         ("backend/go.mod", "module example.com/tiny\n\ngo 1.21\n"),
         (
             "backend/main.go",
-            "package main\n\nimport _ \"embed\"\n\n//go:embed ui/dist/index.html\nvar page string\n\nfunc main() { println(mode, page) }\n",
+            "package main\n\nimport _ \"embed\"\n\n//go:embed ui/dist/index.html\nvar page string\n\nfunc main() { println(mode, page, envFile) }\n",
         ),
         ("backend/mode.go", "//go:build production\n\npackage main\n\nconst mode = \"production\"\n"),
+        ("backend/env.go", "package main\n\nconst envFile = \".env\"\n"),
         ("backend/templates/mail.html", "mail"),
         ("backend/ui/package.json", r#"{"name":"ui","version":"1.0.0","scripts":{"build":"node build.js"}}"#),
         (
@@ -273,12 +274,16 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
             r#"{"name":"ui","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{"":{"name":"ui","version":"1.0.0"}}}"#,
         ),
     ]);
+    // a committed `.env` is the program's affair, whatever it holds
+    fs::write(bench.checkout().join("backend/.env"), b"NAME=\xff").expect("write");
     let built = bench.build().await;
     let run = built.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text())).run;
     assert_eq!((run.program.as_path(), run.flags), (Path::new("app"), Flags::Base));
     let printed = std::process::Command::new(bench.output().join("app")).output().expect("run");
-    assert_eq!(String::from_utf8_lossy(&printed.stderr), "production built\n");
+    assert_eq!(String::from_utf8_lossy(&printed.stderr), "production built .env\n");
     let out = bench.output();
+    assert_eq!(fs::read(out.join(".env")).expect("read"), b"NAME=\xff\n");
+    assert_eq!(out.join(".env").metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(out.join("pb_public/index.html")).expect("page"), "built");
     assert!(out.join("templates/mail.html").is_file());
     let log = bench.progress.text();
@@ -288,46 +293,40 @@ async fn a_go_module_is_built_and_runs_beside_its_folders() {
 /// A module that another one in the same folder needs: nothing is fetched.
 const LIBRARY: &[(&str, &str)] =
     &[("lib/go.mod", "module example.com/lib\n\ngo 1.21\n"), ("lib/lib.go", "package lib\n\nconst Name = \"lib\"\n")];
-const USER: &str = "package main\n\nimport \"example.com/lib\"\n\nfunc main() { println(lib.Name) }\n";
-const GO_APP: (&str, &str) = ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"app\"\n");
+const USER: &str = "package main\n\nimport \"example.com/lib\"\n\nconst Page = \"../web/page.html\"\n\nfunc main() { println(lib.Name) }\n";
+const GO_APP: (&str, &str) = ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"server\"\n");
 
 #[tokio::test]
 async fn go_files_that_are_out_of_step_are_built_all_the_same_with_a_warning() {
     const REPLACED: &str = "module example.com/app\n\ngo 1.21\n\nreplace example.com/lib => ../lib\n";
-    const WORK: &str = "go 1.21\n\nuse (\n\t./app\n\t./gone\n)\n";
+    const WORK: &str = "go 1.21\n\nuse (\n\t./server\n\t./gone\n)\n";
+    // the standard library is compiled once
+    let cache = tempfile::tempdir().expect("tempdir");
     for (name, files, words) in [
-        ("not required", &[("app/go.mod", REPLACED)][..], "`-mod=mod`"),
-        ("vendored otherwise", &[("app/go.mod", REPLACED), ("app/vendor/modules.txt", "# x v1\n")], "`-mod=mod`"),
-        ("a workspace without its folder", &[("app/go.mod", REPLACED), ("go.work", WORK)], "`GOWORK=off`"),
+        ("not required", &[("server/go.mod", REPLACED)][..], "`-mod=mod`"),
+        ("vendored otherwise", &[("server/go.mod", REPLACED), ("server/vendor/modules.txt", "# x v1\n")], "`-mod=mod`"),
+        ("a workspace without its folder", &[("server/go.mod", REPLACED), ("go.work", WORK)], "`GOWORK=off`"),
     ] {
-        let bench = Bench::new(&[&[GO_APP, ("app/main.go", USER)], LIBRARY, files].concat());
+        let app = [GO_APP, ("server/main.go", USER), ("web/page.html", "a page")];
+        let mut bench = Bench::new(&[&app, LIBRARY, files].concat());
+        bench.settings.cache_dir = cache.path().to_owned();
         let built = bench.build().await.unwrap_or_else(|error| panic!("{name}: {error}\n{}", bench.progress.text()));
         assert!(built.warnings.iter().any(|warning| warning.contains(words)), "{name}: {:?}", built.warnings);
         let printed = std::process::Command::new(bench.output().join("app")).output().expect("run");
         assert_eq!(String::from_utf8_lossy(&printed.stderr), "lib\n");
+        // what it names beside its module is there from where it runs
+        let place = bench.output().join(built.run.directory.expect("a directory"));
+        assert_eq!(fs::read_to_string(place.join("../web/page.html")).expect("page"), "a page");
+        assert!(place.join("pb_public").is_dir());
     }
-}
-
-#[tokio::test]
-async fn a_committed_env_file_reaches_a_go_program_that_reads_it_whatever_it_holds() {
-    let bench = Bench::new(&[
-        GO_APP,
-        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
-        ("app/main.go", "package main\n\nimport \"os\"\n\nfunc main() { _, _ = os.ReadFile(\".env\") }\n"),
-    ]);
-    fs::write(bench.checkout().join("app/.env"), b"NAME=\xff").expect("write");
-    bench.build().await.unwrap_or_else(|error| panic!("{error}\n{}", bench.progress.text()));
-    let file = bench.output().join(".env");
-    assert_eq!(fs::read(&file).expect("read"), b"NAME=\xff\n");
-    assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
 async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built() {
     let mut bench = Bench::new(&[
         GO_APP,
-        ("app/go.mod", "module example.com/app\n\ngo 1.21\n"),
-        ("app/main.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"),
+        ("server/go.mod", "module example.com/app\n\ngo 1.21\n"),
+        ("server/main.go", "package main\n\nimport \"C\"\n\nfunc main() {}\n"),
     ]);
     // `go` alone
     let bin = bench.dir.path().join("bin");
@@ -336,7 +335,7 @@ async fn without_a_c_compiler_an_app_that_needs_one_is_told_before_it_is_built()
     std::os::unix::fs::symlink(go, bin.join("go")).expect("link");
     bench.settings.path = bin.to_string_lossy().into_owned();
     let error = bench.build().await.expect_err("no compiler").to_string();
-    assert!(error.contains("`app/main.go` uses `C`") && error.contains("`gcc`"), "{error}");
+    assert!(error.contains("`server/main.go` uses `C`") && error.contains("`gcc`"), "{error}");
     assert!(!bench.progress.text().contains("go build"));
 }
 

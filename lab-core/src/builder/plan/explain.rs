@@ -32,6 +32,7 @@ impl BuildPlan {
             ));
         }
         lines.extend(self.files.iter().map(|path| format!("reads       {}", shown(path))));
+        lines.extend(self.directory.as_deref().map(|path| format!("runs in     {}", shown(path))));
         if !self.args.is_empty() {
             lines.push(format!("arguments   {}", self.args.join(" ")));
         }
@@ -90,10 +91,12 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PocketBase { version } => write!(f, "the official PocketBase {version}"),
-            Self::Go { module, package, tags, pocketbase, cgo, go } => {
+            Self::Go { module, package, tags, pocketbase, generate, cgo, go } => {
                 let go = go.as_ref().map_or_else(|| "Go".to_owned(), |go| format!("Go {go}"));
                 let cgo = if *cgo { " with cgo" } else { "" };
-                let command = Self::go_build(package, tags, Path::new("app")).join(" ");
+                let build = Self::go_build(package, tags, Path::new("app"));
+                let commands: Vec<String> = generate.iter().chain([&build]).map(|words| words.join(" ")).collect();
+                let command = commands.join(" && ");
                 write!(f, "{go}{cgo}, in {}: {command}", shown(module))?;
                 pocketbase.as_ref().map_or(Ok(()), |version| write!(f, " (PocketBase {version})"))
             }

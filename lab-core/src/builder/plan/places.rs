@@ -15,6 +15,8 @@ impl BuildPlan {
     pub(crate) fn placed(&self) -> Vec<(&Path, &Path)> {
         let beside = [&self.hooks, &self.migrations].map(|folder| folder.as_deref().and_then(Path::parent));
         let (mut bases, program): (Vec<&Path>, _) = match &self.server {
+            // where it runs in the module's folder, everything is at its place in the tree
+            Server::Go { .. } if self.directory.is_some() => (vec![Path::new("")], "app"),
             Server::Go { module, .. } => (vec![module], "app"),
             Server::PocketBase { .. } => (beside.into_iter().flatten().chain([Path::new("")]).collect(), "pocketbase"),
         };

@@ -178,7 +178,14 @@ fn write_release(job: BuildJob) -> Result<RunSpec, BuildError> {
         Server::PocketBase { version } => (Flags::Official, Some(version)),
         Server::Go { pocketbase, .. } => (Flags::Base, pocketbase),
     };
-    Ok(RunSpec { program: "app".into(), flags, pocketbase, args: job.plan.args, health: job.plan.health })
+    Ok(RunSpec {
+        program: "app".into(),
+        directory: None,
+        flags,
+        pocketbase,
+        args: job.plan.args,
+        health: job.plan.health,
+    })
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BuildError {

@@ -109,16 +109,19 @@ fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) 
         return None;
     }
     let output = output(&package, verdict.as_ref());
-    let made = |target: &str| {
+    let may_make = |target: &str| {
         let inside = paths::parent(target) == folder || paths::is_below(target, folder);
-        output.as_deref().map_or(inside && folder != chosen.root, |output| output == target)
+        inside && folder != chosen.root
     };
     // the committed one is what the program serves
     if embeds.iter().any(|embed| !embed.is_wanted() && output.as_deref() == Some(&embed.target)) {
         return None;
     }
-    let embed = embeds.iter().find(|embed| embed.is_wanted() && made(&embed.target));
-    let output = embed.map(|embed| embed.target.clone()).or(output);
+    let embed = embeds.iter().filter(|embed| embed.is_wanted()).find(|embed| match &output {
+        Some(output) => embed.is_made_in(output),
+        None => embed.is_folder() && may_make(&embed.target),
+    });
+    let output = output.or_else(|| embed.map(|embed| embed.target.clone()));
     let rank = Rank {
         embedded: embed.is_some(),
         writes_public: output.as_deref().is_some_and(|output| paths::name(output) == "pb_public"),

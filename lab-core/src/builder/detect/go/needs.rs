@@ -1,6 +1,6 @@
 //! What a Go program's build and start need.
 
-use super::{Notes, Scope, is_go, paths};
+use super::{Notes, Scope, is_go, paths, required};
 use crate::builder::{detect::recipes::Kind, lab_toml::Tag};
 
 /// The tag that every build gets: many programs embed their frontend only with it.
@@ -88,4 +88,23 @@ pub(super) fn built(scope: &Scope<'_>, module: &str) -> Vec<String> {
         Some(if inside.is_empty() { module.to_owned() } else { paths::join(module, &inside) })
     };
     words.filter(|word| word.starts_with("./") || word.contains('/')).filter_map(package).collect()
+}
+
+/// The library of templates that are compiled to Go, as their extension says.
+const TEMPL: &str = "github.com/a-h/templ";
+
+/// Commands that make code which is not committed: Go files of `templ`'s templates, by the version that `go.mod` requires.
+pub(super) fn generate(scope: &Scope<'_>, module: &str, go_mod: &str, notes: &mut Notes) -> Vec<Vec<String>> {
+    let is_version = |version: &&str| semver::Version::parse(version).is_ok();
+    let Some(version) = required(go_mod, TEMPL).map(|(version, _)| version).filter(is_version) else {
+        return Vec::new();
+    };
+    let lacking = scope.tree.below(module).map(|(path, _)| path).find(|path| {
+        let stem = path.strip_suffix(".templ").filter(|_| !path.split('/').any(|name| name == "vendor"));
+        stem.is_some_and(|stem| scope.tree.is_file(path) && !scope.tree.is_file(&format!("{stem}_templ.go")))
+    });
+    let Some(template) = lacking else { return Vec::new() };
+    let command = format!("go run {TEMPL}/cmd/templ@v{version} generate");
+    notes.say(format!("the Go code of `{template}` is not committed: `{command}` makes it"));
+    vec![command.split(' ').map(str::to_owned).collect()]
 }

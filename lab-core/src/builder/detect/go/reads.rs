@@ -1,5 +1,7 @@
 //! Files that a Go program reads at run time, in its working directory: what its code names and the repository has.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Notes, Scope, needs, paths};
 use crate::builder::{
     BuildError,
@@ -14,6 +16,9 @@ const USUAL: &[&str] = &["assets", "public", "static", "templates", "views"];
 const CODE: &[&str] =
     &["bin", "build", "cmd", "deploy", "docker", "docs", "internal", "pkg", "scripts", "src", "test", "tests"];
 
+/// So many texts are looked at: far more than programs have.
+const MAX_TEXTS: usize = 50_000;
+
 /// What `lab.toml` states, else what is found: paths of the tree, none inside another.
 pub(in super::super) fn reads(
     scope: &Scope<'_>,
@@ -25,37 +30,109 @@ pub(in super::super) fn reads(
         return Ok(stated);
     }
     let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
-    let mut found: Vec<(String, String)> = Vec::new();
+    let mut known = Known { scope, module, output, paths: BTreeMap::new(), left: MAX_TEXTS };
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
     for (file, text) in needs::files(scope, module) {
         for group in groups(text) {
-            for path in named(scope, module, output, &group) {
-                found.push((path, format!("`{file}` names it")));
+            for path in known.named(&group) {
+                all.entry(path).or_insert_with(|| format!("`{file}` names it"));
             }
         }
     }
     let usual = USUAL.iter().map(|name| paths::join(module, name)).filter(|path| is_data(scope, module, path));
-    found.extend(usual.map(|path| (path, "programs often read such a folder".to_owned())));
-    Ok(reads::told(found, notes))
+    let usual: Vec<String> = usual.collect();
+    for path in usual {
+        all.entry(path).or_insert_with(|| "programs often read such a folder".to_owned());
+    }
+    Ok(reads::told(all.into_iter().collect(), notes))
 }
 
-/// The longest paths that texts, which are arguments side by side, make together and alone.
-fn named(scope: &Scope<'_>, module: &str, output: Option<&str>, group: &[&str]) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut from = 0;
-    while from < group.len() {
-        let longest = (from + 1..=group.len().min(from + 8)).rev().find_map(|to| {
-            let path = paths::normal(module, &plain(&group[from..to].join("/")))?;
-            let built = output.filter(|output| path == *output || paths::is_below(&path, output));
-            let there = match built {
-                Some(output) if paths::is_below(output, module) => Some(output.to_owned()),
-                _ => is_data(scope, module, &path).then_some(path),
-            };
-            there.map(|path| (path, to))
-        });
-        from = longest.as_ref().map_or(from + 1, |(_, to)| *to);
-        all.extend(longest.map(|(path, _)| path));
+/// What the code names beside the module, by `../`, where the release can hold both at their places; some of it may be
+/// Lab's own folders, which are there anyway. None: nothing.
+pub(in super::super) fn beside(
+    scope: &Scope<'_>,
+    module: &str,
+    frontend: Option<&Frontend>,
+    notes: &mut Notes,
+) -> Option<Vec<String>> {
+    if module.is_empty() || is_taken(module) {
+        return None;
     }
-    all
+    let output = frontend.and_then(|frontend| frontend.output.as_deref()?.to_str());
+    let mut looked_at: BTreeSet<String> = BTreeSet::new();
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    for (file, text) in needs::files(scope, module).filter(|(_, text)| text.contains("..")) {
+        for group in groups(text) {
+            let together = group.join("/");
+            for said in group.iter().copied().chain([together.as_str()]).filter(|said| said.starts_with("../")) {
+                let Some(path) = paths::normal(module, &plain(said)) else { continue };
+                if looked_at.len() == MAX_TEXTS || !looked_at.insert(path.clone()) {
+                    continue;
+                }
+                let outside = path != module && !paths::is_below(&path, module) && !paths::is_below(module, &path);
+                let is_built = output.is_some_and(|output| path == output || paths::is_below(&path, output));
+                // `app.DataDir() + "/../pb_hooks"` is no path from where the program runs
+                let is_labs =
+                    ["pb_hooks", "pb_migrations", "pb_public"].contains(&path.as_str()) && scope.tree.is_folder(&path);
+                let is_there = is_labs || (is_built && !is_taken(&path)) || is_data(scope, "", &path);
+                if outside && is_there && found.len() < reads::MAX_FILES && found.insert(path.clone()) {
+                    notes.say(format!("`{file}` names `{path}` beside the module: the program runs in `{module}`"));
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        return None;
+    }
+    let mut files: Vec<String> = found.into_iter().filter(|path| !is_taken(path)).collect();
+    files.dedup_by(|one, before| paths::is_below(one, before));
+    Some(files)
+}
+
+/// Whether a release has something of Lab's own at a path, the program among it.
+fn is_taken(inside: &str) -> bool {
+    is_reserved(inside) || first(inside) == "app"
+}
+
+/// What is known of the paths that code names: each is looked at once, however often it is named.
+struct Known<'a> {
+    scope: &'a Scope<'a>,
+    module: &'a str,
+    output: Option<&'a str>,
+    paths: BTreeMap<String, bool>,
+    /// So many more texts are looked at.
+    left: usize,
+}
+
+impl Known<'_> {
+    /// The longest paths that texts, which are arguments side by side, make together and alone.
+    fn named(&mut self, group: &[&str]) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut from = 0;
+        while from < group.len() && self.left > 0 {
+            self.left -= 1;
+            let longest = (from + 1..=group.len().min(from + 8)).rev().find_map(|to| {
+                let path = paths::normal(self.module, &plain(&group[from..to].join("/")))?;
+                self.read(path).map(|path| (path, to))
+            });
+            from = longest.as_ref().map_or(from + 1, |(_, to)| *to);
+            all.extend(longest.map(|(path, _)| path));
+        }
+        all
+    }
+
+    /// What is read where the code names `path`: it, or what the frontend's build makes.
+    fn read(&mut self, path: String) -> Option<String> {
+        let built = self.output.filter(|output| path == *output || paths::is_below(&path, output));
+        if let Some(output) = built.filter(|output| paths::is_below(output, self.module)) {
+            return Some(output.to_owned());
+        }
+        let is_data = match self.paths.get(&path) {
+            Some(is_data) => *is_data,
+            None => *self.paths.entry(path.clone()).or_insert_with(|| is_data(self.scope, self.module, &path)),
+        };
+        is_data.then_some(path)
+    }
 }
 
 /// Whether a path is something to read, rather than code or what Lab sees to.

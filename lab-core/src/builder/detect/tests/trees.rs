@@ -181,7 +181,7 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("server/templates/mail.html", ""),
             ("other/x.json", ""),
         ],
-        "go server . 0.29.1; reads server/internal/schema.json, server/templates, server/web/pages",
+        "go server . 0.29.1; reads server/internal/schema.json, server/templates, server/web/pages, other; in server",
     ),
     (
         "Go that serves its frontend's build from a folder",
@@ -291,6 +291,59 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "Go with a PocketBase of before its health check",
         &[("go.mod", "module x\nrequire github.com/pocketbase/pocketbase v0.9.2\n"), ("main.go", MAIN)],
         "go  . 0.9.2; health /_/",
+    ),
+    (
+        "Go with templates whose code is not committed",
+        &[
+            (
+                "go.mod",
+                "module x\nrequire (\n\tgithub.com/a-h/templ v0.3.819\n\tgithub.com/pocketbase/pocketbase v0.29.1\n)\n",
+            ),
+            ("main.go", MAIN),
+            ("views/a.templ", ""),
+            ("views/b.templ", ""),
+            ("views/b_templ.go", "package views\n"),
+        ],
+        "go  . 0.29.1 [go run github.com/a-h/templ/cmd/templ@v0.3.819 generate]",
+    ),
+    (
+        "Go that embeds parts of its frontend's build",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("web/web.go", "package web\n\n//go:embed dist/index.html dist/assets/*\nvar files embed.FS\n"),
+            ("web/package.json", VITE),
+            ("web/package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend web [npm ci, npm run build] web/dist",
+    ),
+    (
+        "Go that embeds what scripts of a package make",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("static.go", "package main\n\n//go:embed static/output.css static/js\nvar files embed.FS\n"),
+            (
+                "package.json",
+                r#"{"scripts":{"dev":"tailwindcss -o static/output.css --watch","css":"tailwindcss -i in.css -o ./static/output.css","build:js":"esbuild a.js --outfile=static/js/a.js"}}"#,
+            ),
+            ("package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend  [npm ci, sh -c npm run 'build:js' && npm run 'css'] ?",
+    ),
+    (
+        "Go in a folder that serves what a frontend beside it makes",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            (
+                "backend/serve.go",
+                "package main\n\nvar a = filepath.Join(\"..\", \"frontend\", \"dist\")\nvar b = \"../..\"\n",
+            ),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist; in backend",
     ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),

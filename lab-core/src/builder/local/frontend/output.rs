@@ -40,7 +40,9 @@ pub(in super::super) fn output(
         log.say(&format!("`{}` is served as `pb_public`", usual.display()));
         return Ok(Some(found));
     }
-    log.say("the frontend's build made none of the usual folders with an `index.html`: deployed without it");
+    log.say(
+        "the frontend's build made none of the usual folders with an `index.html`: `pb_public` is deployed without it",
+    );
     Ok(None)
 }
 
