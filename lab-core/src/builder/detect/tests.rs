@@ -103,6 +103,17 @@ fn what_cannot_be_decided_is_told_and_asked() {
             &["2 folders", "`one`, `two`", "lab.toml", "--root one"],
         ),
         (
+            "two apps that are started alike",
+            &[
+                ("one/pb_hooks/a.pb.js", ""),
+                ("one/Dockerfile", "FROM ghcr.io/x/pocketbase:0.28.4"),
+                ("two/pb_hooks/a.pb.js", ""),
+                ("two/Dockerfile", "FROM ghcr.io/x/pocketbase:0.28.4"),
+                ("compose.yml", "services:\n  one:\n    build: one\n  two:\n    build: two\n"),
+            ],
+            &["2 folders", "`one`, `two`"],
+        ),
+        (
             "two Go programs",
             &[("go.mod", GO_MOD), ("cmd/a/main.go", MAIN), ("cmd/b/main.go", MAIN)],
             &["2 main packages", "cmd/a", "cmd/b", "package = "],
