@@ -145,6 +145,22 @@ fn what_cannot_be_decided_is_told_and_asked() {
 }
 
 #[test]
+fn candidates_are_ranked_and_say_why() {
+    let tree = Tree::of(&[
+        ("examples/pb_hooks/a.pb.js", ""),
+        ("one/pb_hooks/a.pb.js", ""),
+        ("two/pb_hooks/a.pb.js", ""),
+        ("server/go.mod", GO_MOD),
+        ("server/main.go", MAIN),
+    ]);
+    let all = candidates(&tree, &DetectSettings::default()).expect("candidates");
+    let places: Vec<_> = all.iter().map(|it| (it.place, it.root.as_str())).collect();
+    assert_eq!(places, [(1, "server"), (2, "one"), (2, "two"), (4, "examples")]);
+    assert!(all[0].kind == ServerKind::Go && all[0].reason.contains("requires PocketBase 0.29.1"), "{all:?}");
+    assert!(all[3].reason.contains("rarely hold the app"), "{all:?}");
+}
+
+#[test]
 fn a_given_root_is_looked_in_and_a_frontend_beside_it_is_found() {
     let tree = Tree::of(&[
         ("apps/one/pb_hooks/a.pb.js", ""),
