@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::StreamExt;
 use lab_core::{
     AppName, Backends, DeployRequest, GitUrl, Lab, LabSettings, UrlPolicy,
     builder::local::{LocalBuilder, LocalBuilderSettings},
-    deploy::{DeployState, Deployment},
+    deploy::{DeployEvent, DeployEventKind, DeployState, Deployment},
     health::http::HttpProbe,
     layout::DataDir,
     pocketbase::{PocketBaseStore, path::LocalBinaries},
@@ -174,7 +175,27 @@ async fn the_go_app_with_its_frontend_is_built_and_served() {
     assert_eq!(visitor.get("/api/notes/summary").await.0, 200);
     let password = real.lab.create_superuser(&name("notes"), "me@example.com", None).await.unwrap();
     assert_eq!(sign_in(&visitor, password.expose()).await, 200);
+
+    // with another page the packages stay installed, and with nothing new no command runs
+    repository.push(&[("frontend/public/changed.txt", "another file")]);
+    let commands = commands(&real, "notes", &repository).await;
+    let ran = |start: &str| commands.iter().filter(|command| command.starts_with(start)).count();
+    assert_eq!((ran("npm run build"), ran("go build"), ran("npm ci")), (1, 1, 0), "{commands:?}");
+    assert_eq!(real.visit("notes").get("/changed.txt").await, (200, "another file".to_owned()));
+    assert_eq!(self::commands(&real, "notes", &repository).await, [""; 0]);
     real.close().await;
+}
+
+/// What a deployment that goes well runs to build.
+async fn commands(real: &Real, app: &str, repository: &Repository) -> Vec<String> {
+    let deployment = real.deploy(app, repository).await;
+    assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
+    let events = real.lab.deployment_events(&name(app), deployment.id, 0).await.unwrap();
+    let command = |event: DeployEvent| match event.kind {
+        DeployEventKind::Log { line } => line.strip_prefix("$ ").map(str::to_owned),
+        _ => None,
+    };
+    events.filter_map(async |event| command(event)).collect().await
 }
 
 async fn sign_in(visitor: &Visitor, password: &str) -> u16 {

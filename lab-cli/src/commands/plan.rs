@@ -6,6 +6,7 @@ use lab_core::{
     GitRef, GitUrl, UrlPolicy,
     builder::{
         BuildPlan, DetectSettings, RepoPath, detect,
+        detect::candidates,
         tree::{Limits, Tree},
     },
     progress::Silent,
@@ -53,12 +54,13 @@ pub(crate) async fn plan(
 
 fn show(folder: &Path, root: Option<RepoPath>, output: &Output) -> Result<(), CliError> {
     let settings = DetectSettings { root, ..DetectSettings::default() };
-    let plan = Tree::read(folder, &Limits::default()).and_then(|tree| detect(&tree, &settings));
-    let plan: BuildPlan = plan.map_err(lab_core::Error::from)?;
+    let tree = Tree::read(folder, &Limits::default()).map_err(lab_core::Error::from)?;
+    let plan: BuildPlan = detect(&tree, &settings).map_err(lab_core::Error::from)?;
+    let candidates = candidates(&tree, &settings).map_err(lab_core::Error::from)?;
     let stated = plan
         .to_lab_toml()
         .map_err(|e| CliError::Local { what: "the plan cannot be stated".to_owned(), source: e.into() })?;
-    let data = json!({"plan": plan, "lab_toml": stated});
+    let data = json!({"plan": plan, "candidates": candidates, "lab_toml": stated});
     output.data(&data, || format!("{}\n\nThe same, stated in lab.toml:\n\n{stated}", plan.explain().join("\n")));
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::{
     BuildError,
     lab_toml::{self, RepoPath, ServerKind, Stated},
@@ -87,6 +89,27 @@ impl Notes {
     fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
     }
+}
+
+/// A folder that may be the app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ranked {
+    /// The folder.
+    pub root: String,
+    /// What kind of app.
+    pub kind: ServerKind,
+    /// Its place among all, from 1 on; those that nothing tells apart have the same.
+    pub place: usize,
+    /// Why it is one; of all but the best, why it was passed over.
+    pub reason: String,
+}
+
+/// Every folder of `tree` that may be the app, the best first. Where `lab.toml` leaves no choice, [`detect`] takes what it
+/// says.
+pub fn candidates(tree: &Tree, settings: &DetectSettings) -> Result<Vec<Ranked>, BuildError> {
+    let base = base(tree, settings)?;
+    let stated = Stated::find(tree, &base)?;
+    Ok(choose::all(&scope(tree, settings, &stated, base)?))
 }
 
 /// Says how `tree` is built and run.

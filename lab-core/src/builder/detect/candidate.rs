@@ -48,6 +48,8 @@ pub(super) struct Rank {
     pub content: bool,
     /// The nearer to the root the better.
     pub near: Reverse<usize>,
+    /// What in its folder fetches PocketBase, and what starts it from elsewhere.
+    pub fetched: u8,
     /// Its folder has a name that backends have.
     pub named: bool,
 }
@@ -115,6 +117,7 @@ impl Candidate {
             pointed: false,
             content: true,
             near: Reverse(paths::depth_below(&root, &scope.root)),
+            fetched: 0,
             named: is_backend_name(&root),
         };
         Self { kind, root, rank, folders: Folders::default(), reason }

@@ -1,6 +1,8 @@
 //! Chooses the app among the candidates, or asks.
 
-use super::{BuildError, Candidate, Folders, Notes, RULES, Scope, candidate, candidate::Rule, paths, recipes::Role};
+use super::{
+    BuildError, Candidate, Folders, Notes, RULES, Ranked, Scope, candidate, candidate::Rule, paths, recipes::Role,
+};
 use crate::builder::lab_toml::{Section, ServerKind};
 
 /// The app's folder and kind.
@@ -57,9 +59,28 @@ fn candidates(scope: &Scope<'_>) -> impl Iterator<Item = Candidate> {
     rules(scope).flat_map(|rule| (rule.find)(scope))
 }
 
-fn ranked(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
+/// Every candidate, the best first.
+fn sorted(scope: &Scope<'_>) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = candidates(scope).collect();
     found.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.root.cmp(&b.root)));
+    found
+}
+
+/// The same as data.
+pub(super) fn all(scope: &Scope<'_>) -> Vec<Ranked> {
+    let found = sorted(scope);
+    let place = |one: &Candidate| found.partition_point(|other| other.rank > one.rank) + 1;
+    let ranked = |one: &Candidate| Ranked {
+        root: one.root.clone(),
+        kind: one.kind,
+        place: place(one),
+        reason: if place(one) == 1 { one.reason.clone() } else { passed_over(scope, one) },
+    };
+    found.iter().map(ranked).collect()
+}
+
+fn ranked(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, BuildError> {
+    let found = sorted(scope);
     let Some(best) = found.first().cloned() else {
         let toml = &scope.stated.toml;
         let hooks = matches!(toml.hooks, Some(Section::On(_)));

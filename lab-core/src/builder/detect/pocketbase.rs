@@ -1,13 +1,13 @@
 //! Apps that are files for the official PocketBase binary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Candidate, Scope,
     candidate::{self, DEPTH, Rule},
     folders::Folders,
     paths,
-    recipes::{Kind, Role, is_role, versions},
+    recipes::{Kind, Recipe, Role, is_role, versions},
 };
 use crate::builder::lab_toml::ServerKind;
 
@@ -55,7 +55,8 @@ fn find(scope: &Scope<'_>) -> Vec<Candidate> {
     // deeper ones are looked at only when there is none nearer: they are rarely the app
     let mut found = if near.is_empty() { by_content(scope, usize::MAX) } else { near };
     by_recipes(scope, &mut found);
-    let all: Vec<Candidate> = found.into_iter().map(|(root, found)| candidate(scope, root, found)).collect();
+    let started = Started::find(scope);
+    let all: Vec<Candidate> = found.into_iter().map(|(root, found)| candidate(scope, &started, root, found)).collect();
     if all.is_empty() { traces(scope).into_iter().collect() } else { all }
 }
 
@@ -133,7 +134,7 @@ fn by_recipes(scope: &Scope<'_>, all: &mut BTreeMap<String, Found>) {
     all.retain(|_, found| found.folders != Folders::default());
 }
 
-fn candidate(scope: &Scope<'_>, root: String, found: Found) -> Candidate {
+fn candidate(scope: &Scope<'_>, started: &Started<'_>, root: String, found: Found) -> Candidate {
     let folders = found.folders;
     let code = u8::from(folders.hooks.is_some()) + u8::from(folders.migrations.is_some());
     let names: Vec<String> = folders.all().map(|path| format!("`{path}`")).collect();
@@ -142,8 +143,43 @@ fn candidate(scope: &Scope<'_>, root: String, found: Found) -> Candidate {
     let reason = format!("{} {verb} there{by}: files for the official PocketBase", names.join(", "));
     let mut candidate = Candidate::new(scope, ServerKind::PocketBase, root, code, reason);
     candidate.rank.pointed = found.pointed;
+    candidate.rank.fetched = started.rank(&candidate.root);
     candidate.folders = folders;
     candidate
+}
+
+/// Folders that recipes start PocketBase in.
+struct Started<'a> {
+    /// With a recipe in them that fetches it.
+    fetching: BTreeSet<&'a str>,
+    /// Those that compose files build or mount, and those above them.
+    composed: BTreeSet<String>,
+}
+
+impl<'a> Started<'a> {
+    fn find(scope: &'a Scope<'_>) -> Self {
+        let in_use = || scope.recipes.iter().filter(|it| it.kind < Kind::Readme && !it.is_aside());
+        let fetching = in_use().filter(|it| fetches(it)).map(|it| paths::parent(it.path)).collect();
+        let mut composed = BTreeSet::new();
+        for recipe in in_use().filter(|it| it.kind == Kind::Compose) {
+            let words = recipe.text.split(|c: char| c.is_whitespace() || matches!(c, ':' | '"' | '\''));
+            for path in words.filter_map(|word| paths::normal(paths::parent(recipe.path), word)) {
+                let is_there = |path: &&str| !path.is_empty() && scope.tree.kind(path).is_some();
+                composed.extend(paths::above(&path).chain([path.as_str()]).filter(is_there).map(str::to_owned));
+            }
+        }
+        Self { fetching, composed }
+    }
+
+    fn rank(&self, root: &str) -> u8 {
+        2 * u8::from(self.fetching.contains(root)) + u8::from(self.composed.contains(root))
+    }
+}
+
+/// Whether a recipe brings PocketBase.
+fn fetches(recipe: &Recipe<'_>) -> bool {
+    let is_image = recipe.kind <= Kind::Compose && recipe.text.contains("/pocketbase:");
+    is_image || recipe.text.contains("pocketbase/releases") || versions::pinned(recipe).is_some()
 }
 
 /// What is left of an app when none of its folders are there: committed data, a program, or something that fetches
@@ -152,13 +188,7 @@ fn traces(scope: &Scope<'_>) -> Option<Candidate> {
     let genuine = |path: &str| candidate::decoy(paths::parent(path), &scope.root).is_none();
     let data = scope.tree.below(&scope.root).find(|(path, _)| path.ends_with("pb_data/data.db") && genuine(path));
     let program = || scope.tree.below(&scope.root).find(|(path, _)| is_program(scope, path) && genuine(path));
-    let recipe = || {
-        scope.recipes.iter().find(|recipe| {
-            let fetches = recipe.text.contains("pocketbase/releases") || versions::pinned(recipe).is_some();
-            let runs = recipe.kind == Kind::Compose && recipe.text.contains("/pocketbase:");
-            recipe.kind < Kind::Readme && !recipe.is_aside() && (fetches || runs)
-        })
-    };
+    let recipe = || scope.recipes.iter().find(|it| it.kind < Kind::Readme && !it.is_aside() && fetches(it));
     let (path, what) = match data {
         Some((path, _)) => (path, "is there: data of the official PocketBase"),
         None => match program() {

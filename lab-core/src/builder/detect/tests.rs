@@ -120,6 +120,17 @@ fn what_cannot_be_decided_is_told_and_asked() {
             &["2 folders", "`one`, `two`", "lab.toml", "--root one"],
         ),
         (
+            "two apps that are started alike",
+            &[
+                ("one/pb_hooks/a.pb.js", ""),
+                ("one/Dockerfile", "FROM ghcr.io/x/pocketbase:0.28.4"),
+                ("two/pb_hooks/a.pb.js", ""),
+                ("two/Dockerfile", "FROM ghcr.io/x/pocketbase:0.28.4"),
+                ("compose.yml", "services:\n  one:\n    build: one\n  two:\n    build: two\n"),
+            ],
+            &["2 folders", "`one`, `two`"],
+        ),
+        (
             "two Go programs",
             &[("go.mod", GO_MOD), ("cmd/a/main.go", MAIN), ("cmd/b/main.go", MAIN)],
             &["2 main packages", "cmd/a", "cmd/b", "package = "],
@@ -148,6 +159,22 @@ fn what_cannot_be_decided_is_told_and_asked() {
             assert!(error.contains(word), "{name}: `{word}` is not in: {error}");
         }
     }
+}
+
+#[test]
+fn candidates_are_ranked_and_say_why() {
+    let tree = Tree::of(&[
+        ("examples/pb_hooks/a.pb.js", ""),
+        ("one/pb_hooks/a.pb.js", ""),
+        ("two/pb_hooks/a.pb.js", ""),
+        ("server/go.mod", GO_MOD),
+        ("server/main.go", MAIN),
+    ]);
+    let all = candidates(&tree, &DetectSettings::default()).expect("candidates");
+    let places: Vec<_> = all.iter().map(|it| (it.place, it.root.as_str())).collect();
+    assert_eq!(places, [(1, "server"), (2, "one"), (2, "two"), (4, "examples")]);
+    assert!(all[0].kind == ServerKind::Go && all[0].reason.contains("requires PocketBase 0.29.1"), "{all:?}");
+    assert!(all[3].reason.contains("rarely hold the app"), "{all:?}");
 }
 
 #[test]

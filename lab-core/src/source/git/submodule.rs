@@ -58,8 +58,7 @@ pub(super) fn plan_all(
                     "it has more than {MAX_COUNT} submodules, or more than {MAX_DEPTH} inside one another"
                 )));
             }
-            let brought = bring(job, urls, &gitlink, cache).inspect_err(|(_, child)| origin.adopt(child));
-            let Some((repository, commit, child)) = brought.map_err(|(error, _)| error)? else { continue };
+            let Some((repository, commit, child)) = bring(job, origin, urls, &gitlink, cache)? else { continue };
             let prefix = gitlink.path;
             waiting.push_back(Waiting { origin: child, repository, commit, prefix, depth: depth + 1 });
         }
@@ -71,10 +70,11 @@ pub(super) fn plan_all(
 /// or a library that moved is not what an app runs on, and where it is, that fails later with a reason of its own.
 fn bring(
     job: &Job,
+    root: &Origin,
     urls: Vec<GitUrl>,
     gitlink: &Gitlink,
     cache: &Cache,
-) -> Result<Option<(Repository, Oid, Origin)>, (SourceError, Origin)> {
+) -> Result<Option<(Repository, Oid, Origin)>, SourceError> {
     let path = escape(&gitlink.path, 200);
     let mut failed = None;
     for url in urls {
@@ -83,7 +83,10 @@ fn bring(
         match job.bring(&child, &Want::Exactly(gitlink.commit), cache) {
             Ok((repository, found)) => return Ok(Some((repository, found.commit, child))),
             Err(error) if can_do_without(&error, &child) => failed = failed.or(Some(error)),
-            Err(error) => return Err((error, child)),
+            Err(error) => {
+                root.adopt(&child);
+                return Err(error);
+            }
         }
     }
     let why = failed.map(|error| error.to_string()).unwrap_or_default();

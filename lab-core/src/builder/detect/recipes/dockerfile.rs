@@ -144,10 +144,10 @@ pub(in super::super) fn told(recipes: &[Recipe<'_>], server: &Server, notes: &mu
     } else {
         let instead = match server {
             Server::PocketBase { version } => format!("the official PocketBase {version} is run"),
-            Server::Go { .. } => "its Go program is built and run alone".to_owned(),
+            Server::Go { .. } => "its Go program alone is built and run".to_owned(),
         };
         let (path, beyond) = (file.path, beyond.join(", "));
-        notes.warn(format!("`{path}` is not used, {instead}, and does more than this plan: {beyond}"));
+        notes.warn(format!("`{path}` is not used ({instead} instead), and does more than this plan: {beyond}"));
     }
 }
 

@@ -115,6 +115,32 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 0.22.27; public pb_public",
     ),
     (
+        "two folders of migrations, one of which fetches PocketBase",
+        &[
+            ("backend/pb_migrations/1_a.js", ""),
+            ("backend/Dockerfile", "FROM node:22"),
+            (
+                "docker-compose.yml",
+                "services:\n  api:\n    build: ./backend\n  db:\n    build:\n      context: ./database\n",
+            ),
+            ("database/pb_migrations/1_a.js", ""),
+            ("database/Dockerfile", "FROM ghcr.io/x/pocketbase:0.28.4"),
+        ],
+        "pb 0.28.4; migrations database/pb_migrations",
+    ),
+    (
+        "two folders of hooks, one of which is started",
+        &[
+            ("one/pb_hooks/a.pb.js", ""),
+            ("two/pb_hooks/a.pb.js", ""),
+            (
+                "compose.yml",
+                "services:\n  pb:\n    image: ghcr.io/x/pocketbase:0.28.4\n    volumes:\n      - \"./two/pb_data:/pb/pb_data\"\n",
+            ),
+        ],
+        "pb 0.28.4; hooks two/pb_hooks",
+    ),
+    (
         "a folder of any name",
         &[("Mein Server/pb_migrations/1.js", "")],
         "pb 1.2.3; migrations Mein Server/pb_migrations",
