@@ -18,7 +18,8 @@ pub(super) const MAPPINGS: &str = "/apps/http/servers/lab/routes/1/handle/0/mapp
 /// yet, so that is safe for every request.
 const TRY_FOR: &str = "10s";
 const TRY_EVERY: &str = "25ms";
-/// How long a WebSocket outlives the configuration that it began under. Without it any change would cut all of them.
+/// How long a WebSocket outlives the configuration that it began under, which it keeps in memory. Without it any change would
+/// cut all of them.
 const STREAMS: &str = "24h";
 /// How long requests under way have to end when Caddy does, or their listener.
 const GRACE: &str = "10s";
