@@ -79,6 +79,9 @@ async fn caddys_own_authority_signs_for_the_labs_hosts_and_for_no_other() {
     assert!(get(&running, "https", "other.example.test", &root).await.is_none(), "no certificate for others");
     let pem = std::fs::read(&root).unwrap();
     assert!(!pem.is_empty());
+    // whom the machine trusts is left alone
+    let log = std::fs::read_to_string(running.dir.path().join("caddy.log")).unwrap();
+    assert!(!log.contains("installing root certificate"), "{log}");
     // plain HTTP leads to the other
     let plain = reqwest::Client::builder()
         .no_proxy()

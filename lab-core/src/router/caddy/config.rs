@@ -112,7 +112,12 @@ fn apps(settings: &CaddySettings, mappings: &Mappings) -> Value {
         "automatic_https": {"disable": true},
     });
     http["servers"] = json!({"lab": server, "redirects": redirects});
-    json!({"http": http, "tls": tls(settings)})
+    let mut apps = json!({"http": http, "tls": tls(settings)});
+    if settings.tls == CaddyTls::Internal {
+        // whom this machine trusts is its owner's business, and changing that takes many seconds
+        apps["pki"] = json!({"certificate_authorities": {"local": {"install_trust": false}}});
+    }
+    apps
 }
 
 fn tls(settings: &CaddySettings) -> Value {
