@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lab_core::{
     CustomDomain, DomainError, Error, Lab, MAX_DOMAINS,
-    router::{RouterConfig, RouterError, Target, Unavailable},
+    router::{Hostname, RouterConfig, RouterError, Target, Unavailable},
 };
 use serde_json::json;
 
@@ -55,7 +55,7 @@ fn a_domain_leads_where_its_apps_own_host_does() {
         leads(world.target("app")).await;
         // the requests of each host were waited for
         let drained = world.router.drained();
-        let hosts: Vec<&str> = drained.iter().map(|host| host.as_str()).collect();
+        let hosts: Vec<&str> = drained.iter().map(Hostname::as_str).collect();
         assert_eq!(hosts, ["app.lab.localhost", "shop.example.test"]);
         assert_eq!(lab.domains(&app).await.unwrap().len(), 1);
         assert!(lab.remove_domain(&app, domain("shop.example.test")).await.unwrap().is_empty());

@@ -155,7 +155,7 @@ fn what_supervisord_leaves_behind_is_ended_before_another_begins() {
 #[test]
 fn caddy_reaches_an_authority_by_the_machines_proxy_and_the_lab_without() {
     let server = Server::start_with(Stack::Edge, &[("http_proxy", "http://127.0.0.1:9"), ("NO_PROXY", "example.test")]);
-    let (caddy, _) = server.programs().into_iter().find(|(_, words)| words.contains("caddy")).unwrap();
+    let (caddy, _) = server.programs().into_iter().find(|(_, words)| words.contains("caddy run")).unwrap();
     let environment = lab_core::procfs::environment(caddy);
     for expected in ["http_proxy=http://127.0.0.1:9", "NO_PROXY=example.test,127.0.0.1"] {
         assert!(environment.iter().any(|variable| variable == expected.as_bytes()), "{expected}");
