@@ -131,7 +131,7 @@ mod tests {
             "example.com\n",
             &format!("{long}.example"),
         ] {
-            assert_eq!(bad.parse::<CustomDomain>(), Err(DomainError::Invalid(bad.to_owned())));
+            assert!(matches!(bad.parse::<CustomDomain>(), Err(DomainError::Invalid(_))), "{bad:?}");
         }
     }
 
