@@ -10,7 +10,8 @@ use clap::{
     builder::{OsStr, Resettable},
 };
 use lab_core::{
-    AppName, DataPointId, DeploymentId, GitRef, ReleaseId, VariableName, builder::RepoPath, rehearsal::RehearsalPolicy,
+    AppName, CustomDomain, DataPointId, DeploymentId, GitRef, ReleaseId, VariableName, builder::RepoPath,
+    rehearsal::RehearsalPolicy,
 };
 use semver::Version;
 
@@ -168,6 +169,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Env,
     },
+    /// Looks after the domains of an app's own that lead to it, beside its host below the lab's domain
+    Domains {
+        /// The app
+        app: AppName,
+        /// What to do
+        #[command(subcommand)]
+        what: Domains,
+    },
     /// Looks after an app's data points: copies of its data
     Data {
         /// The app
@@ -231,6 +240,25 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+/// What can be done with domains.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Domains {
+    /// Lists them
+    #[command(visible_alias = "ls")]
+    List,
+    /// Makes one lead to the app; its DNS must lead to the server as well
+    Add {
+        /// The domain
+        domain: CustomDomain,
+    },
+    /// Takes one away
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The domain
+        domain: CustomDomain,
     },
 }
 

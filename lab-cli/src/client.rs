@@ -139,6 +139,15 @@ impl Client {
         self.read(self.request(Method::PATCH, path).json(body)).await
     }
 
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read(self.request(Method::PUT, path)).await
+    }
+
+    /// Deletes something, and reads what is left.
+    pub(crate) async fn delete_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        self.read(self.request(Method::DELETE, path)).await
+    }
+
     /// A call without a body, for what takes as long as the app's data is large.
     pub(crate) async fn post_long<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.read_within(LONG, self.request(Method::POST, path)).await

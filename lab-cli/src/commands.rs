@@ -15,6 +15,7 @@ mod data;
 mod deploy;
 mod deployments;
 mod doctor;
+mod domains;
 mod env;
 mod plan;
 mod routes;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         }
         Command::Upgrade { app: None, to, yes, .. } => upgrade::all(&client()?, to.as_ref(), yes, output).await,
         Command::Env { app, what } => env::env(&client()?, &app, what, output).await,
+        Command::Domains { app, what } => domains::domains(&client()?, &app, what, output).await,
         Command::Data { app, what } => data::data(&client()?, &app, what, output).await,
         Command::Log { app, id } => deployments::log(&client()?, &app, id, output).await,
         Command::Cancel { app, id } => deployments::cancel(&client()?, &app, id, output).await,

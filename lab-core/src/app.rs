@@ -1,12 +1,13 @@
 //! The nouns of an app: its name, port and record.
 
-use std::{fmt, num::NonZeroU16, str::FromStr};
+use std::{collections::BTreeSet, fmt, num::NonZeroU16, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     builder::RepoPath,
+    domain::CustomDomain,
     git_url::{GitRef, GitUrl},
     ids::ReleaseId,
     lifecycle::{Desired, Status},
@@ -169,6 +170,9 @@ pub struct App {
     pub last_deploy: Option<Timestamp>,
     /// The label in front of the lab's domain.
     pub subdomain: AppName,
+    /// Domains of its own that lead to it as well.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub domains: BTreeSet<CustomDomain>,
     /// The release that serves: the one source of truth, which the `current` link follows.
     pub release: Option<ReleaseId>,
     /// Counts the writes of this record; a write that carries an older one is refused.

@@ -10,6 +10,7 @@ use crate::{
     app::AppName,
     builder::BuildError,
     data::DataError,
+    domain::DomainError,
     git_url::InvalidGitUrl,
     health::HealthError,
     ids::{DataPointId, DeploymentId, ReleaseId},
@@ -195,6 +196,9 @@ pub enum Error {
     /// The repository's address is not one that this lab takes.
     #[error(transparent)]
     Repository(#[from] InvalidGitUrl),
+    /// An app does not get a domain, or does not lose it.
+    #[error(transparent)]
+    Domain(#[from] DomainError),
     /// A variable cannot be set.
     #[error(transparent)]
     Variable(#[from] InvalidVariable),
@@ -296,6 +300,12 @@ impl Error {
             Self::ShuttingDown => (K::Unavailable, "shutting_down"),
             Self::DataInUse { .. } | Self::Registry(RegistryError::InUse { .. }) => (K::Conflict, "data_in_use"),
             Self::Repository(_) => (K::Invalid, "invalid_repository"),
+            Self::Domain(error) => match error {
+                DomainError::Invalid(_) | DomainError::OfLab { .. } => (K::Invalid, "invalid_domain"),
+                DomainError::Taken { .. } => (K::Conflict, "domain_taken"),
+                DomainError::TooMany(_) => (K::Conflict, "too_many_domains"),
+                DomainError::Unknown { .. } => (K::NotFound, "domain_not_found"),
+            },
             Self::Variable(_) => (K::Invalid, "invalid_variable"),
             Self::Backend { .. } => (K::Unavailable, "backend_unavailable"),
             Self::Bug(_) => (K::Internal, "bug"),

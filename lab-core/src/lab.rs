@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::stream::BoxStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -27,6 +27,7 @@ pub(crate) mod activity;
 mod apps;
 mod begin;
 mod data;
+mod domains;
 mod hold;
 mod rehearse;
 mod routes;
@@ -64,6 +65,10 @@ struct Inner {
     held: Mutex<HashSet<AppName>>,
     /// Held from reading the records until the router took the table made of them.
     routes_gate: tokio::sync::Mutex<()>,
+    /// Told when the router did not take a table.
+    routes_behind: Notify,
+    /// Held from the look whether a domain is free until it is recorded.
+    domains_gate: tokio::sync::Mutex<()>,
     events: broadcast::Sender<LabEvent>,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -96,6 +101,8 @@ impl Lab {
             held: Mutex::default(),
             build_places: Arc::new(Semaphore::new(settings.parallel_builds.max(1))),
             routes_gate: tokio::sync::Mutex::default(),
+            routes_behind: Notify::new(),
+            domains_gate: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENT_BACKLOG),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -105,6 +112,7 @@ impl Lab {
         }));
         let apps = reconcile::on_open(&lab).await?;
         lab.spawn(watch::watch(lab.clone(), lab.stopping().clone()));
+        lab.spawn(routes::keep_applied(lab.clone(), lab.stopping().clone()));
         lab.spawn(reconcile::keep_trash_small(lab.clone(), lab.stopping().clone()));
         lab.spawn(reconcile::bring_back(lab.clone(), reconcile::begin_all(&lab, apps)));
         Ok(lab)
@@ -389,6 +397,10 @@ impl Lab {
 
     pub(crate) fn routes_gate(&self) -> &tokio::sync::Mutex<()> {
         &self.0.routes_gate
+    }
+
+    fn domains_gate(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.domains_gate
     }
 
     fn journals(&self) -> MutexGuard<'_, HashMap<DeploymentId, Arc<Journal>>> {

@@ -11,7 +11,7 @@
 //! | [`source::Source`] | git |
 //! | [`builder::Builder`] | local |
 //! | [`supervisor::ProcessSupervisor`] | native |
-//! | [`router::RouterConfig`] | gateway, memory |
+//! | [`router::RouterConfig`] | gateway, caddy, memory |
 //! | [`health::HealthProbe`] | http |
 //! | [`rehearsal::Rehearser`] | local |
 //!
@@ -44,6 +44,7 @@ mod blocking;
 pub mod builder;
 pub mod data;
 pub mod deploy;
+mod domain;
 pub mod durable;
 mod error;
 mod file_lock;
@@ -72,6 +73,7 @@ pub mod testing;
 mod variables;
 
 pub use app::{App, AppName, InvalidAppName, Port, RESERVED_NAMES};
+pub use domain::{CustomDomain, DomainError, MAX_DOMAINS};
 pub use error::{Error, ErrorKind, report};
 pub use finding::Finding;
 pub use git_url::{Credentials, GitRef, GitUrl, InvalidGitRef, InvalidGitUrl, Transport, UrlPolicy};

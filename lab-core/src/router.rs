@@ -133,7 +133,8 @@ pub enum RouterError {
 ///
 /// # Contract
 /// - `apply` takes the whole table: afterwards new requests follow it, and it is what `table` returns.
-/// - It is atomic: a request sees the old table or the new one, and after an error the old one stays.
+/// - It is atomic: a request sees the old table or the new one, and after an error the old one stays. Of calls that come at
+///   once, the last to be done is in force as a whole.
 /// - Requests and streams of hosts whose route did not change are not disturbed.
 #[async_trait]
 pub trait RouterConfig: fmt::Debug + Send + Sync + 'static {

@@ -2,9 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it saw")]
 
 mod caddy {
+    mod away;
     mod changes;
     mod faults;
+    mod pebble;
     mod running;
+    mod sent;
     mod suites;
     mod tls;
+    mod trust;
 }

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     middleware,
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use futures_util::Stream;
 use lab_core::Lab;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Access, guard},
+    config::Tls,
     problem::Problem,
     stream,
 };
@@ -43,6 +44,18 @@ struct Api {
     stopping: CancellationToken,
     /// One permit per open stream.
     streams: Arc<Semaphore>,
+    front: Front,
+}
+
+/// Where visitors come in, and who ends their TLS.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Front {
+    /// Who ends TLS.
+    pub tls: Tls,
+    /// The port for plain HTTP.
+    pub http_port: u16,
+    /// The port for https, where Caddy ends TLS.
+    pub https_port: u16,
 }
 
 type Answer<T> = Result<T, Problem>;
@@ -73,7 +86,7 @@ impl Api {
 }
 
 /// The API for one door. Its streams end with `stopping`.
-pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
+pub fn router(lab: Lab, access: Access, front: Front, stopping: CancellationToken) -> Router {
     let app = Router::new()
         .route("/", get(apps::show).delete(apps::remove))
         .route("/restart", post(apps::restart))
@@ -81,6 +94,8 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         .route("/stop", post(apps::stop))
         .route("/logs", get(apps::logs))
         .route("/env", get(apps::variables).patch(apps::change_variables))
+        .route("/domains", get(apps::domains))
+        .route("/domains/{domain}", put(apps::add_domain).delete(apps::remove_domain))
         .route("/superuser", post(apps::superuser))
         .route("/releases", get(apps::releases))
         .route("/rollback", post(deployments::rollback))
@@ -113,5 +128,5 @@ pub fn router(lab: Lab, access: Access, stopping: CancellationToken) -> Router {
         // not the limit of tower-http: what that answers is no problem document
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(access, guard))
-        .with_state(Api { lab, stopping, streams: Arc::new(Semaphore::new(MAX_STREAMS)) })
+        .with_state(Api { lab, stopping, streams: Arc::new(Semaphore::new(MAX_STREAMS)), front })
 }

@@ -252,7 +252,7 @@ impl Config {
         settings.https = *https_listen;
         settings.is_https = self.addresses.public.https;
         settings.trusted_proxies.clone_from(&self.addresses.trusted_proxies);
-        settings.ask = format!("http://127.0.0.1:{}/tls/ask", self.addresses.listen.port());
+        settings.ask = format!("http://{}/tls/ask", self.addresses.ask());
         settings
     }
 

@@ -10,5 +10,5 @@ mod stream;
 pub mod wiring;
 
 pub use access::{Access, Door};
-pub use api::router;
+pub use api::{Front, router};
 pub use server::{ServeError, Server};

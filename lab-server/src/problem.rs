@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use lab_core::{Error, ErrorKind, InvalidAppName, InvalidGitRef, InvalidGitUrl, InvalidId};
+use lab_core::{DomainError, Error, ErrorKind, InvalidAppName, InvalidGitRef, InvalidGitUrl, InvalidId};
 use serde_json::json;
 
 /// An error on its way to a client.
@@ -69,6 +69,7 @@ invalid! {
     InvalidGitUrl => "invalid_repository",
     InvalidGitRef => "invalid_branch",
     InvalidId => "invalid_id",
+    DomainError => "invalid_domain",
 }
 
 macro_rules! rejected {

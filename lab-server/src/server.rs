@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::{Access, Door},
-    api::router,
+    api::{Front, router},
     config::{Config, StackKind},
     wiring::Stack,
 };
@@ -156,10 +156,15 @@ impl Server {
     /// Serves until `stop`, then ends within about a minute: streams at once, other requests within 10 seconds, deployments
     /// are taken back. The apps run on, unless the settings say otherwise.
     pub async fn serve(self, stop: CancellationToken) {
+        let front = Front {
+            tls: self.config.production.tls,
+            http_port: self.public_address.port(),
+            https_port: self.config.production.https_listen.port(),
+        };
         let Self { stack, api, gateway: listener, own_host, socket, socket_path, mut claim, config, .. } = self;
         let tasks = TaskTracker::new();
         let key = config.api_key.clone().map(Arc::new);
-        let app = |door| router(stack.lab.clone(), Access { door, key: key.clone() }, stop.clone());
+        let app = |door| router(stack.lab.clone(), Access { door, key: key.clone() }, front, stop.clone());
         let (gateway, gateway_stop) = (stack.gateway.clone(), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, gateway_stop).await });
         tasks.spawn(accept::serve(api, app(Door::Tcp), stop.clone(), DRAIN));

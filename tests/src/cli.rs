@@ -8,7 +8,7 @@ use crate::{
     stack::{Stack, on_every_stack},
 };
 
-on_every_stack!(an_app_goes_through_its_life, the_doctor_looks_at_everything);
+on_every_stack!(an_app_goes_through_its_life, the_doctor_looks_at_everything, routes_are_a_caddyfile_that_caddy_takes);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -123,6 +123,32 @@ fn settings_are_checked_and_secrets_hidden() {
     assert!(text(&open.stderr).contains("LAB_API_KEY"), "{}", text(&open.stderr));
     let help = text(&server.command().arg("--help").env("GITHUB_TOKEN", "t0ken").output().unwrap().stdout);
     assert!(help.contains("LAB_MANAGER_PORT") && !help.contains("t0ken"), "{help}");
+}
+
+fn routes_are_a_caddyfile_that_caddy_takes(stack: Stack) {
+    // with https in front, as on Fly.io: Caddy itself ends none
+    let server = Server::start_with(stack, &[("LAB_PUBLIC_HTTPS", "true")]);
+    server.deploy("app", &Repository::of_files(&[("pb_public/index.html", "app")]));
+    server.lab_json(&["domains", "app", "add", "shop.example.test"]);
+    let printed = server.lab(&["routes", "--caddyfile"]);
+    let file = text(&printed.stdout);
+    for host in ["app.lab.localhost", "shop.example.test"] {
+        assert!(file.contains(&format!("http://{host}:{} {{", server.public_port)), "{file}");
+    }
+    assert!(file.contains("auto_https off") && !file.contains("https://"), "{file}");
+    let caddyfile = server.data().join("Caddyfile");
+    std::fs::write(&caddyfile, &file).unwrap();
+    let mut caddy = std::process::Command::new(crate::parts::root().join(".tools/bin/caddy"));
+    let adapted = caddy.args(["adapt", "--validate", "--adapter", "caddyfile", "--config"]).arg(&caddyfile).output();
+    let adapted = adapted.unwrap();
+    assert!(adapted.status.success(), "{}", text(&adapted.stderr));
+    let config: Value = serde_json::from_slice(&adapted.stdout).unwrap();
+    assert!(config["apps"]["tls"].is_null(), "{config}");
+    let servers = config["apps"]["http"]["servers"].as_object().unwrap();
+    assert!(
+        servers.values().all(|s| s["listen"] == serde_json::json!([format!(":{}", server.public_port)])),
+        "{config}"
+    );
 }
 
 fn the_doctor_looks_at_everything(stack: Stack) {

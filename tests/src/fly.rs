@@ -3,12 +3,18 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::{parts::root, server::Server};
+use crate::{
+    parts::root,
+    server::Server,
+    stack::{Stack, on_every_stack},
+};
 
 mod check;
 pub mod facts;
 mod schema;
 mod span;
+
+on_every_stack!(async a_lab_answers_the_check_with_200);
 
 /// The longest time `lab-server init` takes to end: what stops it must wait longer.
 pub use lab_server::init::STOP_BUDGET;
@@ -44,15 +50,12 @@ fn so_it_is_with_the_api_port_opened_as_its_comment_says() {
 }
 
 /// As Fly.io's checker asks: at the machine's address, with the check's headers and no key.
-#[tokio::test]
-async fn a_lab_answers_the_check_with_200() {
+async fn a_lab_answers_the_check_with_200(stack: Stack) {
     let fly: schema::Fly = toml::from_str(&own()).unwrap();
     let checks = fly.http_service.unwrap().checks;
     assert!(!checks.is_empty());
-    let server = Server::start_with(
-        crate::stack::Stack::Embedded,
-        &[("DOMAIN_NAME", fly.env["DOMAIN_NAME"].as_str()), ("LAB_PUBLIC_HTTPS", "true")],
-    );
+    let server =
+        Server::start_with(stack, &[("DOMAIN_NAME", fly.env["DOMAIN_NAME"].as_str()), ("LAB_PUBLIC_HTTPS", "true")]);
     let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     for check in checks {
         let mut request = client.get(format!("http://127.0.0.1:{}{}", server.public_port, check.path));

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test fails by panicking, and a long one tells how far it is"
 )]
 
@@ -16,6 +17,7 @@ mod cli;
 mod crashes;
 mod data;
 mod deploy;
+mod domains;
 mod exchange;
 mod fakes;
 mod faults;
@@ -25,6 +27,8 @@ mod hostile;
 mod kills;
 mod load;
 mod parts;
+#[path = "../../lab-core/tests/caddy/pebble.rs"]
+mod pebble;
 mod production;
 mod real;
 mod recovery;
@@ -33,6 +37,7 @@ mod releases;
 mod rollback;
 mod server;
 mod stack;
+mod tls;
 mod units;
 mod upgrade;
 mod variables;

@@ -133,12 +133,16 @@ pub struct Visitor {
 
 impl Visitor {
     pub fn new(app: &str, gateway_port: u16) -> Self {
-        let host = format!("{app}.lab.localhost");
+        Self::of_host(&format!("{app}.lab.localhost"), gateway_port)
+    }
+
+    /// One of a host of its own.
+    pub fn of_host(host: &str, gateway_port: u16) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(20))
             // not every resolver knows *.localhost
-            .resolve(&host, ([127, 0, 0, 1], gateway_port).into())
+            .resolve(host, ([127, 0, 0, 1], gateway_port).into())
             .build()
             .unwrap();
         Self { client, base: format!("http://{host}:{gateway_port}") }

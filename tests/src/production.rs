@@ -153,6 +153,16 @@ fn what_supervisord_leaves_behind_is_ended_before_another_begins() {
 }
 
 #[test]
+fn caddy_reaches_an_authority_by_the_machines_proxy_and_the_lab_without() {
+    let server = Server::start_with(Stack::Edge, &[("http_proxy", "http://127.0.0.1:9"), ("NO_PROXY", "example.test")]);
+    let (caddy, _) = server.programs().into_iter().find(|(_, words)| words.contains("caddy run")).unwrap();
+    let environment = lab_core::procfs::environment(caddy);
+    for expected in ["http_proxy=http://127.0.0.1:9", "NO_PROXY=example.test,127.0.0.1"] {
+        assert!(environment.iter().any(|variable| variable == expected.as_bytes()), "{expected}");
+    }
+}
+
+#[test]
 fn no_app_sees_the_environment_of_the_server() {
     let server = Server::start_with(Stack::Edge, &[("LAB_API_KEY", "0123456789abcdef"), ("GITHUB_TOKEN", "t0ken")]);
     server.deploy("app", &small("app"));

@@ -40,15 +40,13 @@ pub(crate) async fn show(client: &Client, app: &AppName, output: &Output) -> Res
 
 fn describe(view: &AppView) -> String {
     let app = &view.app;
-    let mut lines = vec![
-        format!("{}  {}", app.name, app.status),
-        format!("  url         {}", view.url),
-        format!(
-            "  repository  {}{}",
-            app.repository,
-            app.branch.as_ref().map(|b| format!(" ({b})")).unwrap_or_default()
-        ),
-    ];
+    let mut lines = vec![format!("{}  {}", app.name, app.status), format!("  url         {}", view.url)];
+    lines.extend(app.domains.iter().map(|domain| format!("  domain      {domain}")));
+    lines.push(format!(
+        "  repository  {}{}",
+        app.repository,
+        app.branch.as_ref().map(|b| format!(" ({b})")).unwrap_or_default()
+    ));
     if let Some(port) = app.port {
         lines.push(format!("  port        {port}"));
     }

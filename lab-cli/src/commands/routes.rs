@@ -24,21 +24,38 @@ pub(crate) async fn ls(client: &Client, output: &Output) -> Result<(), CliError>
     Ok(())
 }
 
-/// What the server has for visitors.
 #[derive(Deserialize)]
 struct Info {
-    https: bool,
-    port: u16,
+    front: Front,
+}
+
+/// Where the server's visitors come in.
+#[derive(Deserialize)]
+struct Front {
+    tls: Tls,
+    http_port: u16,
+    https_port: u16,
+}
+
+/// Who ends TLS.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Tls {
+    Edge,
+    Acme,
+    Internal,
 }
 
 pub(crate) async fn caddyfile(client: &Client, output: &Output) -> Result<(), CliError> {
     let routes: RouteTable = client.get("/api/routes").await?;
-    let info: Info = client.get("/api/info").await?;
-    let mut settings = CaddySettings::new("/", ([0, 0, 0, 0], if info.https { 80 } else { info.port }).into());
-    if info.https {
-        settings.tls = CaddyTls::Acme { email: None, directory: None, root: None };
-        settings.https = ([0, 0, 0, 0], info.port).into();
-    }
+    let Front { tls, http_port, https_port } = client.get::<Info>("/api/info").await?.front;
+    let mut settings = CaddySettings::new("/", ([0, 0, 0, 0], http_port).into());
+    settings.https = ([0, 0, 0, 0], https_port).into();
+    settings.tls = match tls {
+        Tls::Edge => CaddyTls::Edge,
+        Tls::Acme => CaddyTls::Acme { email: None, directory: None, root: None },
+        Tls::Internal => CaddyTls::Internal,
+    };
     let text = caddyfile_of(&settings, &routes);
     output.data(&json!({"caddyfile": text}), || text.trim_end().to_owned());
     Ok(())

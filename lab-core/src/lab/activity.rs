@@ -19,7 +19,7 @@ pub(crate) enum Doing {
     Stopping,
     Restarting,
     Removing,
-    /// Its variables are changed.
+    /// Its variables or domains are changed.
     Configuring,
     /// A data point of its data is taken or looked at.
     Copying,
@@ -37,7 +37,7 @@ impl fmt::Display for Doing {
             Self::Stopping => f.write_str("it is being stopped"),
             Self::Restarting => f.write_str("it is being restarted"),
             Self::Removing => f.write_str("it is being removed"),
-            Self::Configuring => f.write_str("its variables are being changed"),
+            Self::Configuring => f.write_str("its settings are being changed"),
             Self::Copying => f.write_str("its data is being copied"),
             Self::Restoring => f.write_str("its data is being restored"),
             Self::Recovering => f.write_str("it is being brought back after a start of the lab"),

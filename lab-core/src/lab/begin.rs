@@ -1,6 +1,6 @@
 //! How a deployment begins: what is asked is checked against what is there, and recorded.
 
-use std::{fs, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc};
 
 use jiff::Timestamp;
 use semver::Version;
@@ -293,6 +293,7 @@ fn new_app(name: &AppName, repository: &GitUrl, branch: Option<GitRef>) -> App {
         created_at: Timestamp::now(),
         last_deploy: None,
         subdomain: name.clone(),
+        domains: BTreeSet::new(),
         release: None,
         revision: 0,
         extra: serde_json::Map::new(),

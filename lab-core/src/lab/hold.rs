@@ -1,6 +1,6 @@
 //! Letting an app's requests wait while its process is exchanged: they are answered by the next one.
 
-use crate::{AppName, Error, Lab};
+use crate::{AppName, CustomDomain, Error, Lab};
 
 impl Lab {
     /// From now on requests to the app wait. When this returns those under way have ended, or had their time.
@@ -12,9 +12,10 @@ impl Lab {
         }
         self.apply_routes().await?;
         let app = self.record(name).await?;
-        if let Some(host) = self.settings().host(&app.subdomain) {
-            self.backends().router.drain(&host, self.settings().drain).await;
-        }
+        let own = self.settings().host(&app.subdomain);
+        let hosts = own.iter().chain(app.domains.iter().map(CustomDomain::host));
+        let drains = hosts.map(|host| self.backends().router.drain(host, self.settings().drain));
+        futures_util::future::join_all(drains).await;
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 //!   [`Edge`](CaddyLayout::Edge) that is everything, so that no deploy ever touches Caddy; in
 //!   [`Direct`](CaddyLayout::Direct) it is what has no running app: the lab's own host, unknown hosts, pages of apps that
 //!   are stopped. So there is one place that words such answers.
-//! - Caddy's admin API is a unix socket in a private folder: no app on the machine can reach it.
+//! - Caddy's admin API is a unix socket in a private folder: no other user, and no page in a browser, can reach it. Apps can,
+//!   for as long as they run as the lab's own user.
 //! - Any change of Caddy's configuration makes it build all of it anew, and closes visitors' idle connections; the direct
 //!   layout pays that price. Its routes are one `map` from host to port, which stays fast with thousands of hosts, where a
 //!   route per host is searched one by one. A change of one host sends that host's entry only.
@@ -162,8 +163,17 @@ struct Inner {
     settings: CaddySettings,
     admin: Admin,
     gateway: Arc<dyn RouterConfig>,
-    /// What Caddy accepted last. Held from a change's beginning to Caddy's answer: an older one must not overtake.
-    accepted: Mutex<Mappings>,
+    /// What Caddy was told last. Held during the whole of a change, the gateway's part included: of two changes at once
+    /// both must end with the later one.
+    told: Mutex<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    /// What Caddy accepted last.
+    mappings: Mappings,
+    /// Whether it has that. Not while it is changed, nor after a change whose end is not known.
+    is_sure: bool,
 }
 
 impl CaddyRouter {
@@ -180,8 +190,9 @@ impl CaddyRouter {
         });
         let known = known.await?;
         admin.wait().await?;
-        let inner = Arc::new(Inner { settings, admin, gateway, accepted: Mutex::new(known) });
-        inner.make_sure().await?;
+        let told = Mutex::new(Told { mappings: known, is_sure: false });
+        let inner = Arc::new(Inner { settings, admin, gateway, told });
+        inner.make_sure(false).await?;
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(inner.clone().keep(stopping.clone()));
         Ok(Self { inner, tasks, stopping })
@@ -202,26 +213,35 @@ impl Drop for CaddyRouter {
 }
 
 impl Inner {
-    /// Gives Caddy the whole configuration where it has another one.
-    async fn make_sure(&self) -> Result<(), CaddyError> {
-        let accepted = self.accepted.lock().await;
-        let wanted = config::config(&self.settings, &accepted);
-        if self.admin.config().await? != config::without_ids(&wanted) {
-            tracing::info!("Caddy gets its configuration");
-            self.admin.load(&wanted).await?;
+    /// Sees that Caddy has what it was told last. `is_same`: it is the Caddy that was looked at before.
+    async fn make_sure(&self, is_same: bool) -> Result<(), CaddyError> {
+        let mut told = self.told.lock().await;
+        if !(is_same && told.is_sure) {
+            self.give(&told.mappings).await?;
+            told.is_sure = true;
         }
         Ok(())
     }
 
+    /// Gives Caddy the whole configuration where it has another one. That may be done twice, so it is tried again while
+    /// Caddy is away.
+    async fn give(&self, mappings: &Mappings) -> Result<(), CaddyError> {
+        let wanted = config::config(&self.settings, mappings);
+        if self.admin.config().await? == wanted {
+            return Ok(());
+        }
+        tracing::info!("Caddy gets its configuration");
+        self.admin.load(&wanted).await?;
+        if self.admin.config().await? == wanted { Ok(()) } else { Err(CaddyError::Differs) }
+    }
+
     /// Looks whether Caddy was started again, perhaps with another configuration: its admin socket is another one then.
+    /// A change that ended nobody knows how is taken back.
     async fn keep(self: Arc<Self>, stopping: CancellationToken) {
         let mut seen = None;
         while stopping.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             let Some(now) = self.admin.stamp().await else { continue };
-            if seen == Some(now) {
-                continue;
-            }
-            match stopping.run_until_cancelled(self.make_sure()).await {
+            match stopping.run_until_cancelled(self.make_sure(seen == Some(now))).await {
                 None => return,
                 Some(Ok(())) => seen = Some(now),
                 Some(Err(error)) => {
@@ -232,20 +252,32 @@ impl Inner {
     }
 
     /// Makes Caddy lead to these ports.
-    async fn lead(&self, wanted: Mappings) -> Result<(), CaddyError> {
-        let mut accepted = self.accepted.lock().await;
-        if *accepted == wanted {
+    async fn lead(&self, told: &mut Told, wanted: Mappings) -> Result<(), CaddyError> {
+        if told.is_sure && told.mappings == wanted {
             return Ok(());
         }
-        self.admin.change(&accepted, &wanted).await?;
-        *accepted = wanted.clone();
+        let changed = if std::mem::take(&mut told.is_sure) {
+            self.admin.change(&told.mappings, &wanted).await
+        } else {
+            self.give(&wanted).await
+        };
+        if let Err(error) = changed {
+            // it was started again meanwhile, or its answer was lost, or somebody else changed it: all of it may be given
+            // again, a change may not
+            tracing::info!(error = crate::error::report(&error), "a change of Caddy's routes failed");
+            self.give(&wanted).await?;
+        }
+        *told = Told { mappings: wanted.clone(), is_sure: true };
         let settings = self.settings.clone();
-        // Caddy leads there already: what it would start with follows
-        crate::blocking::blocking(move || {
+        // Caddy leads there already: what it would start with follows, and is put right when it starts
+        let written = crate::blocking::blocking(move || {
             wanted.write(&settings.mappings_file())?;
             settings.write(&wanted)
-        })
-        .await
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(error = crate::error::report(&error), "Caddy will start with older routes");
+        }
+        Ok(())
     }
 }
 
@@ -261,10 +293,11 @@ impl RouterConfig for CaddyRouter {
             return inner.gateway.apply(table).await;
         }
         let wanted = Mappings::of(&table);
+        let mut told = inner.told.lock().await;
         let before = inner.gateway.table().await?;
         // first the gateway: what Caddy leads there must be known there
         inner.gateway.apply(table).await?;
-        match inner.lead(wanted).await {
+        match inner.lead(&mut told, wanted).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 inner.gateway.apply(before).await?;

@@ -33,6 +33,7 @@ mod upstream;
 mod workers;
 
 pub(in crate::router) use answer::unreachable_page;
+pub(in crate::router) use headers::CLIENT_IP;
 pub use listen::{Drained, Listener};
 pub use peers::{InvalidIpRange, IpRange};
 pub use settings::{GatewaySettings, Limits, Scheme, Timeouts};

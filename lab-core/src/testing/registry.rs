@@ -1,5 +1,7 @@
 //! What every [`Registry`] must do.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -43,6 +45,7 @@ pub fn app(name: &str) -> App {
         created_at: Timestamp::UNIX_EPOCH,
         last_deploy: None,
         subdomain: name.parse().expect("a valid name"),
+        domains: BTreeSet::new(),
         release: None,
         revision: 0,
         extra: serde_json::Map::new(),

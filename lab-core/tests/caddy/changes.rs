@@ -216,9 +216,11 @@ async fn caddy_validates_what_it_is_given_and_listens_nowhere_else() {
                 let said =
                     validate.args(["validate", "--config"]).arg(running.settings.config_file()).output().unwrap();
                 assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-                let mut expected = vec![running.ports[0]];
+                let mut expected = [vec![running.ports[0]], Vec::new()];
                 if tls != CaddyTls::Edge {
-                    expected.push(running.ports[1]);
+                    expected[0].push(running.ports[1]);
+                    // HTTP/3
+                    expected[1].push(running.ports[1]);
                 }
                 eventually("its listeners", async || running.listeners() == expected).await;
                 let file = running.dir.path().join("Caddyfile");

@@ -35,8 +35,8 @@ async fn a_caddy_that_does_not_run_is_told_with_what_to_do() {
     assert!(matches!(settings.prepare(), Err(CaddyError::Folder { .. })));
 }
 
-/// A Caddy that has a configuration, and takes no change of it.
-async fn stubborn(listener: UnixListener, config: String) {
+/// A Caddy that has a configuration, and makes no change of it: it says this instead.
+async fn stubborn(listener: UnixListener, config: String, says: (u16, &'static str)) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let config = config.clone();
@@ -44,8 +44,7 @@ async fn stubborn(listener: UnixListener, config: String) {
             let mut request = vec![0; 65536];
             let length = stream.read(&mut request).await.unwrap_or_default();
             let asked = String::from_utf8_lossy(&request[..length]).into_owned();
-            let (status, body) =
-                if asked.starts_with("GET") { (200, config) } else { (400, r#"{"error":"no thanks"}"#.to_owned()) };
+            let (status, body) = if asked.starts_with("GET") { (200, config) } else { (says.0, says.1.to_owned()) };
             let answer =
                 format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
             let _ = stream.write_all(answer.as_bytes()).await;
@@ -53,23 +52,35 @@ async fn stubborn(listener: UnixListener, config: String) {
     }
 }
 
-#[tokio::test]
-async fn a_refused_change_says_why_and_leaves_the_table_as_it_was() {
+/// What a change by a Caddy that says so ends with.
+async fn refused_with(says: (u16, &'static str)) -> RouterError {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = CaddySettings::new(dir.path(), ([127, 0, 0, 1], 1).into());
     settings.layout = CaddyLayout::Direct;
     settings.prepare().unwrap();
     let config = std::fs::read_to_string(settings.config_file()).unwrap();
     let listener = UnixListener::bind(settings.admin_socket()).unwrap();
-    let _caddy = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stubborn(listener, config.clone())));
+    let _caddy = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stubborn(listener, config.clone(), says)));
     let router = CaddyRouter::open(settings.clone(), Arc::new(Gateway::new(GatewaySettings::default()))).await.unwrap();
     let app = TestApp::start("a").await;
     let refused = router.apply(table([(A, Target::Port(app.port()))])).await.unwrap_err();
-    assert!(matches!(&refused, RouterError::Rejected { reason } if reason == "no thanks"), "{refused}");
     assert!(router.table().await.unwrap().is_empty());
     // what Caddy would start with is what it accepted
     assert_eq!(std::fs::read_to_string(settings.config_file()).unwrap(), config);
     router.shutdown().await;
+    refused
+}
+
+#[tokio::test]
+async fn a_refused_change_says_why_and_leaves_the_table_as_it_was() {
+    let refused = refused_with((400, r#"{"error":"no thanks"}"#)).await;
+    assert!(matches!(&refused, RouterError::Rejected { reason } if reason == "no thanks"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_change_that_is_said_to_be_done_and_is_not_is_found() {
+    let refused = refused_with((200, "")).await;
+    assert!(lab_core::report(&refused).contains("another configuration than it was given"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,8 +105,13 @@ impl Running {
         }
     }
 
-    /// The TCP ports on which it listens.
-    pub(crate) fn listeners(&self) -> Vec<u16> {
+    /// The TCP and the UDP ports on which it listens.
+    pub(crate) fn listeners(&self) -> [Vec<u16>; 2] {
+        // 0A: listening; 07: the one state of a UDP socket that nobody is connected to
+        [self.sockets("tcp", "0A"), self.sockets("udp", "07")]
+    }
+
+    fn sockets(&self, protocol: &str, state: &str) -> Vec<u16> {
         let pid = self.child.as_ref().unwrap().id();
         let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
             .unwrap()
@@ -114,11 +119,10 @@ impl Running {
             .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
             .collect();
         let mut ports = Vec::new();
-        for table in ["tcp", "tcp6"] {
+        for table in [protocol.to_owned(), format!("{protocol}6")] {
             for line in std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap().lines().skip(1) {
                 let fields: Vec<&str> = line.split_whitespace().collect();
-                // 0A: listening
-                if fields[3] == "0A" && sockets.iter().any(|inode| inode == fields[9]) {
+                if fields[3] == state && sockets.iter().any(|inode| inode == fields[9]) {
                     ports.push(u16::from_str_radix(fields[1].rsplit(':').next().unwrap(), 16).unwrap());
                 }
             }

@@ -38,6 +38,7 @@ mod direct {
             an_unavailable_app_gets_503,
             an_app_that_is_gone_gets_502,
             a_change_is_followed_at_once,
+            tables_applied_at_once_are_followed_as_table_says,
             streams_of_other_hosts_survive_changes,
             events_arrive_one_by_one,
             a_visitor_who_leaves_ends_the_apps_stream,

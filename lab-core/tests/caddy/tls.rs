@@ -1,9 +1,6 @@
 //! Certificates: Caddy's own, and those of a real ACME server on this machine.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::path::Path;
 
 use lab_core::{
     router::{
@@ -18,7 +15,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::running::{A, Running, eventually, lead};
+use super::{
+    pebble::Pebble,
+    running::{A, Running, eventually, lead},
+};
 
 /// Says that `A` may have a certificate, and nobody else.
 async fn asked() -> (String, AbortOnDropHandle<()>) {
@@ -79,6 +79,9 @@ async fn caddys_own_authority_signs_for_the_labs_hosts_and_for_no_other() {
     assert!(get(&running, "https", "other.example.test", &root).await.is_none(), "no certificate for others");
     let pem = std::fs::read(&root).unwrap();
     assert!(!pem.is_empty());
+    // whom the machine trusts is left alone
+    let log = std::fs::read_to_string(running.dir.path().join("caddy.log")).unwrap();
+    assert!(!log.contains("installing root certificate"), "{log}");
     // plain HTTP leads to the other
     let plain = reqwest::Client::builder()
         .no_proxy()
@@ -92,77 +95,6 @@ async fn caddys_own_authority_signs_for_the_labs_hosts_and_for_no_other() {
     router.shutdown().await;
 }
 
-/// Pebble, an ACME server for tests, on two ports of its own.
-struct Pebble {
-    child: Child,
-    directory: String,
-    /// What vouches for its own https.
-    root: PathBuf,
-    management: u16,
-}
-
-impl Pebble {
-    fn start(folder: &Path, ports: [u16; 2], http: u16, https: u16) -> Self {
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/pebble/usr/bin/pebble");
-        assert!(program.is_file(), "pebble is missing: run `scripts/install-tools.sh pebble`, or `make tools`");
-        // its own certificate, for 127.0.0.1
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=pebble"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-            .args(["-keyout", "pebble.key", "-out", "pebble.crt"])
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let config = serde_json::json!({"pebble": {
-            "listenAddress": format!("127.0.0.1:{}", ports[0]),
-            "managementListenAddress": format!("127.0.0.1:{}", ports[1]),
-            "certificate": folder.join("pebble.crt"),
-            "privateKey": folder.join("pebble.key"),
-            "httpPort": http,
-            "tlsPort": https,
-            "ocspResponderURL": "",
-            "externalAccountBindingRequired": false,
-        }});
-        std::fs::write(folder.join("pebble.json"), config.to_string()).unwrap();
-        let log = std::fs::File::create(folder.join("pebble.log")).unwrap();
-        let child = Command::new(program)
-            .arg("-config")
-            .arg(folder.join("pebble.json"))
-            .env_clear()
-            // as its own documentation says: no waits, and every host is this machine
-            .envs([("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "0"), ("PEBBLE_VA_ALWAYS_VALID", "1")])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let directory = format!("https://127.0.0.1:{}/dir", ports[0]);
-        Self { child, directory, root: folder.join("pebble.crt"), management: ports[1] }
-    }
-
-    /// Writes the root that its certificates lead to.
-    async fn issuer(&self, file: &Path) -> bool {
-        let root = std::fs::read(&self.root).unwrap();
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_merge(reqwest::Certificate::from_pem_bundle(&root).unwrap())
-            .build()
-            .unwrap();
-        let asked = client.get(format!("https://127.0.0.1:{}/roots/0", self.management)).send().await;
-        let Ok(answer) = asked else { return false };
-        std::fs::write(file, answer.bytes().await.unwrap()).unwrap();
-        true
-    }
-}
-
-impl Drop for Pebble {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_fetched_from_an_authority_when_a_host_is_first_visited() {
     let (ask, _asked) = asked().await;
@@ -170,8 +102,7 @@ async fn a_certificate_is_fetched_from_an_authority_when_a_host_is_first_visited
     let folder = tempfile::tempdir().unwrap();
     let mut pebble = None;
     let running = Running::start_with(CaddyLayout::Edge, |settings| {
-        let ports = [*range.start(), *range.start() + 1];
-        let started = Pebble::start(folder.path(), ports, settings.http.port(), settings.https.port());
+        let started = Pebble::start(folder.path(), &range, settings.http.port(), settings.https.port());
         settings.tls = CaddyTls::Acme {
             email: Some("me@example.test".to_owned()),
             directory: Some(started.directory.clone()),
@@ -193,5 +124,7 @@ async fn a_certificate_is_fetched_from_an_authority_when_a_host_is_first_visited
     })
     .await;
     assert!(get(&running, "https", "other.example.test", &root).await.is_none(), "nothing is fetched for others");
+    let log = pebble.log();
+    assert!(log.contains("A.EXAMPLE.TEST".to_lowercase().as_str()) && !log.contains("other.example.test"), "{log}");
     router.shutdown().await;
 }

@@ -1,17 +1,19 @@
 //! Apps: looking at them, starting and stopping them, removing them.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use lab_core::{AppName, AppView, Secret, release::ReleaseView, router::RouteTable};
+use lab_core::{AppName, AppView, CustomDomain, Secret, release::ReleaseView, router::RouteTable};
 use serde_json::json;
 
 use super::{
     Answer, Api,
-    extract::{Asked, Body, LogQuery, Named, RemoveQuery, SuperuserBody, VariablesBody},
+    extract::{Asked, Body, Chosen, LogQuery, Named, RemoveQuery, SuperuserBody, VariablesBody},
 };
 
 pub(super) async fn list(State(api): State<Api>) -> Answer<Json<Vec<AppView>>> {
@@ -78,6 +80,24 @@ pub(super) async fn change_variables(
     Body(body): Body<VariablesBody>,
 ) -> Answer<Json<Vec<String>>> {
     Ok(Json(api.lab.change_variables(&name, body.into()).await?))
+}
+
+pub(super) async fn domains(State(api): State<Api>, Named(name): Named) -> Answer<Json<BTreeSet<CustomDomain>>> {
+    Ok(Json(api.lab.domains(&name).await?))
+}
+
+pub(super) async fn add_domain(
+    State(api): State<Api>,
+    Chosen(name, domain): Chosen<CustomDomain>,
+) -> Answer<Json<BTreeSet<CustomDomain>>> {
+    Ok(Json(api.lab.add_domain(&name, domain).await?))
+}
+
+pub(super) async fn remove_domain(
+    State(api): State<Api>,
+    Chosen(name, domain): Chosen<CustomDomain>,
+) -> Answer<Json<BTreeSet<CustomDomain>>> {
+    Ok(Json(api.lab.remove_domain(&name, domain).await?))
 }
 
 pub(super) async fn releases(State(api): State<Api>, Named(name): Named) -> Answer<Json<Vec<ReleaseView>>> {

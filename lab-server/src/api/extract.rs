@@ -12,7 +12,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use lab_core::{
-    AppName, DeployRequest, DeploymentId, GitUrl, InvalidId, Lab, ReleaseId, Secret, VariableChange, VariableName,
+    AppName, DeployRequest, DeploymentId, GitUrl, Lab, ReleaseId, Secret, VariableChange, VariableName,
     builder::RepoPath, rehearsal::RehearsalPolicy, router::Hostname,
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -40,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for By {
 /// An app's name from the path.
 pub(super) struct Named(pub(super) AppName);
 
-/// An app's name and an id from the path.
+/// An app's name and, from the path's end, one of what it has: an id or a domain.
 pub(super) struct Chosen<I = DeploymentId>(pub(super) AppName, pub(super) I);
 
 impl<S: Send + Sync> FromRequestParts<S> for Named {
@@ -56,17 +56,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-impl<S: Send + Sync, I: FromStr<Err = InvalidId>> FromRequestParts<S> for Chosen<I> {
+impl<S: Send + Sync, I: FromStr<Err: Into<Problem>>> FromRequestParts<S> for Chosen<I> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
         #[derive(Deserialize)]
         struct Names {
             name: String,
+            #[serde(alias = "domain")]
             id: String,
         }
         let Path(Names { name, id }) = Path::from_request_parts(parts, state).await?;
-        Ok(Self(name.parse()?, id.parse()?))
+        Ok(Self(name.parse()?, id.parse().map_err(Into::into)?))
     }
 }
 

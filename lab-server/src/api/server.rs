@@ -29,6 +29,7 @@ pub(super) async fn info(State(api): State<Api>) -> Json<Value> {
         "domain": settings.domain,
         "https": settings.public.https,
         "port": settings.public.port,
+        "front": api.front,
         "data_dir": settings.data.path(),
         "backends": {
             "registry": backends.registry.backend(),

@@ -26,6 +26,7 @@ use super::*;
 use crate::Door;
 
 const REPOSITORY: &str = "https://git.example/me/app";
+const FRONT: Front = Front { tls: Tls::Edge, http_port: 8080, https_port: 443 };
 
 struct Bench {
     lab: Lab,
@@ -63,7 +64,7 @@ async fn bench() -> Bench {
     let lab = Lab::open(settings, backends).await.expect("a lab");
     let stopping = CancellationToken::new();
     let access = Access { door: Door::Socket, key: None };
-    let router = router(lab.clone(), access, stopping.clone());
+    let router = router(lab.clone(), access, FRONT, stopping.clone());
     Bench { lab, source, supervisor, router, stopping, _folder: folder, _lease: lease }
 }
 
@@ -292,6 +293,35 @@ async fn variables_are_changed_and_only_their_names_told() {
 }
 
 #[tokio::test]
+async fn domains_are_given_and_taken() {
+    let bench = bench().await;
+    bench.deploy("app").await;
+    bench.deploy("other").await;
+    assert_eq!(bench.call("GET", "/api/apps/app/domains").await.body, json!([]));
+    for domain in ["shop.example.test", "Shop.Example.Test."] {
+        let added = bench.call("PUT", &format!("/api/apps/app/domains/{domain}")).await;
+        assert_eq!((added.status, &added.body), (200, &json!(["shop.example.test"])));
+    }
+    assert_eq!(bench.call("GET", "/api/apps/app").await.body["domains"], json!(["shop.example.test"]));
+    assert_eq!(bench.call("GET", "/tls/ask?domain=shop.example.test").await.status, 200);
+    for (method, place, status, code) in [
+        ("PUT", "other/domains/shop.example.test", 409, "domain_taken"),
+        ("PUT", "app/domains/x.lab.localhost", 400, "invalid_domain"),
+        ("PUT", "app/domains/*.example.test", 400, "invalid_domain"),
+        ("PUT", "app/domains/192.0.2.1", 400, "invalid_domain"),
+        ("PUT", "nobody/domains/a.example.test", 404, "app_not_found"),
+        ("DELETE", "other/domains/shop.example.test", 404, "domain_not_found"),
+        ("GET", "nobody/domains", 404, "app_not_found"),
+    ] {
+        let refused = bench.call(method, &format!("/api/apps/{place}")).await;
+        assert_eq!((refused.status, &refused.body["code"]), (status, &json!(code)), "{place}: {}", refused.body);
+    }
+    let removed = bench.call("DELETE", "/api/apps/app/domains/shop.example.test").await;
+    assert_eq!((removed.status, &removed.body), (200, &json!([])));
+    assert_eq!(bench.call("GET", "/tls/ask?domain=shop.example.test").await.status, 404);
+}
+
+#[tokio::test]
 async fn answers_are_not_kept_by_anybody() {
     let bench = bench().await;
     for path in ["/health", "/api/apps", "/nope", "/"] {
@@ -300,7 +330,7 @@ async fn answers_are_not_kept_by_anybody() {
         assert_eq!(reply.headers["x-content-type-options"], "nosniff", "{path}");
     }
     let key = Some(Arc::new(Secret::new("0123456789abcdef")));
-    let guarded = router(bench.lab.clone(), Access { door: Door::Tcp, key }, CancellationToken::new());
+    let guarded = router(bench.lab.clone(), Access { door: Door::Tcp, key }, FRONT, CancellationToken::new());
     let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
     let refused = guarded.clone().oneshot(get("/api/apps")).await.expect("infallible");
     assert_eq!(

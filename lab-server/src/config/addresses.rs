@@ -1,5 +1,5 @@
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
 };
 
@@ -23,6 +23,17 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Where Caddy asks whether a host may have a certificate: the API's own address. On any other, whoever listens there
+    /// could say yes to all.
+    pub fn ask(&self) -> SocketAddr {
+        let ip = match self.listen.ip() {
+            ip if !ip.is_unspecified() => ip,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        (ip, self.listen.port()).into()
+    }
+
     pub(super) fn pick(
         pick: &mut Pick<'_>,
         given: &Given,
@@ -67,6 +78,10 @@ impl Addresses {
                 let reason = format!("{port} is among the apps' ports; choose another, or set LAB_PORTS");
                 return Err(invalid(name, reason));
             }
+        }
+        if production.tls != Tls::Edge && listen.port() == 0 {
+            let reason = "Caddy asks there whether a host may have a certificate, so it must be known: give it a port";
+            return Err(invalid("manager_port", reason));
         }
         if listen.port() == public_listen.port() && listen.port() != 0 {
             return Err(invalid("caddy_port", format!("{} is the API's port; choose another", listen.port())));

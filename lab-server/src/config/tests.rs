@@ -72,6 +72,25 @@ fn the_production_stack_is_chosen_by_init_or_by_name() {
 }
 
 #[test]
+fn caddy_asks_where_the_api_listens() {
+    let key = ["--api-key", "0123456789abcdef"];
+    for (listen, asked) in [
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("0.0.0.0:9100", "127.0.0.1:9100"),
+        ("10.0.0.5:9000", "10.0.0.5:9000"),
+        ("[::1]:9000", "[::1]:9000"),
+        ("[::]:9000", "[::1]:9000"),
+    ] {
+        let arguments = [&["--stack", "production", "--tls", "acme", "--listen", listen], &key[..]].concat();
+        let settings = config(&arguments, "").expect(listen).caddy();
+        assert_eq!(settings.ask, format!("http://{asked}/tls/ask"));
+    }
+    let error =
+        config(&["--stack", "production", "--tls", "internal", "--manager-port", "0"], "").expect_err("refused");
+    assert!(error.to_string().contains("give it a port"), "{error}");
+}
+
+#[test]
 fn a_check_hides_secrets_and_shows_where_settings_come_from() {
     let mirror = "https://me:s3cr3t@mirror.example/{version}/{file}";
     let (text, _) = config(&["--pocketbase-source", mirror], "").expect("config").check();

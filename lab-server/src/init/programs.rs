@@ -8,7 +8,9 @@ use super::{Init, InitError, Program, system};
 use crate::config::Config;
 
 /// Variables through which Caddy reaches a certificate authority.
-const NETWORK: [&str; 5] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+const NETWORK: [&str; 6] = ["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"];
+/// Variables that say what is reached without a proxy.
+const AROUND: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Says what to start. Blocks.
 pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, InitError> {
@@ -34,6 +36,7 @@ pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, Ini
     );
     let given = config.environment.iter();
     env.extend(given.filter(|(name, _)| NETWORK.iter().any(|known| name == known)).cloned());
+    env.push((AROUND[0].into(), around(config)));
     let caddy = Program::new("caddy", config.production.caddy.clone(), args, env, move || {
         settings.prepare().map_err(Into::into)
     });
@@ -43,4 +46,15 @@ pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, Ini
     env.push(("LAB_STACK".into(), "production".into()));
     let server = Program::new("lab-server", itself, words, env, || Ok(()));
     Ok(Init { supervisord, caddy, server, is_ending: false })
+}
+
+/// What Caddy reaches without a proxy: what it is told, and where it asks whether a host may have a certificate.
+fn around(config: &Config) -> OsString {
+    let given = AROUND.iter().find_map(|known| config.environment.iter().find(|(name, _)| name == known));
+    let mut hosts = given.map(|(_, value)| value.clone()).unwrap_or_default();
+    if !hosts.is_empty() {
+        hosts.push(",");
+    }
+    hosts.push(config.addresses.ask().ip().to_string());
+    hosts
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     CaddyError,
-    config::{MAP, entries, entry, entry_id},
+    config::{MAP, entries, entry, entry_id, sort},
     mappings::{Change, Mappings},
 };
 
@@ -50,9 +50,11 @@ impl Admin {
         self.patiently(Method::GET, "/config/admin", None).await.map(drop)
     }
 
-    /// The configuration in force.
+    /// The configuration in force, its hosts in order.
     pub(super) async fn config(&self) -> Result<Value, CaddyError> {
-        self.get("/config/").await
+        let mut config = self.get("/config/").await?;
+        sort(&mut config);
+        Ok(config)
     }
 
     /// Replaces the whole configuration.

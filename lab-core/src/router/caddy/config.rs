@@ -7,16 +7,19 @@ use serde_json::{Value, json};
 use super::{CaddyError, CaddyLayout, CaddySettings, CaddyTls, mappings::Mappings, unix};
 use crate::{
     app::Port,
-    router::{Hostname, RouteTable},
+    router::{Hostname, RouteTable, gateway::CLIENT_IP},
 };
 
 /// The id of the list of hosts and ports.
 pub(super) const MAP: &str = "lab-map";
+/// Where that list is in a configuration.
+pub(super) const MAPPINGS: &str = "/apps/http/servers/lab/routes/1/handle/0/mappings";
 /// How long requests are tried again while an app's port, or the gateway's socket, refuses connections: nothing was sent
 /// yet, so that is safe for every request.
 const TRY_FOR: &str = "10s";
 const TRY_EVERY: &str = "25ms";
-/// How long a WebSocket outlives the configuration that it began under. Without it any change would cut all of them.
+/// How long a WebSocket outlives the configuration that it began under, which it keeps in memory. Without it any change would
+/// cut all of them.
 const STREAMS: &str = "24h";
 /// How long requests under way have to end when Caddy does, or their listener.
 const GRACE: &str = "10s";
@@ -54,10 +57,11 @@ pub(super) fn entries(mappings: &Mappings) -> Value {
     mappings.0.iter().map(|(host, port)| entry(host, *port)).collect()
 }
 
-/// What Caddy answers when it is asked for a configuration that it was given.
-pub(super) fn without_ids(config: &Value) -> Value {
-    // it gives the ids back as well
-    config.clone()
+/// Puts the entries in order: Caddy keeps them as they came.
+pub(super) fn sort(config: &mut Value) {
+    if let Some(Value::Array(entries)) = config.pointer_mut(MAPPINGS) {
+        entries.sort_by(|a, b| a["input"].as_str().cmp(&b["input"].as_str()));
+    }
 }
 
 /// The whole configuration.
@@ -80,8 +84,7 @@ fn apps(settings: &CaddySettings, mappings: &Mappings) -> Value {
     let errors = json!({"routes": [{"handle": [unreachable()]}]});
     let mut server = json!({"routes": routes, "errors": errors, "automatic_https": {"disable": true}});
     if !settings.trusted_proxies.is_empty() {
-        let ranges: Vec<String> = settings.trusted_proxies.iter().map(ToString::to_string).collect();
-        server["trusted_proxies"] = json!({"source": "static", "ranges": ranges});
+        server["trusted_proxies"] = json!({"source": "static", "ranges": trusted(settings)});
     }
     let mut http = json!({
         "http_port": settings.http.port(),
@@ -109,7 +112,12 @@ fn apps(settings: &CaddySettings, mappings: &Mappings) -> Value {
         "automatic_https": {"disable": true},
     });
     http["servers"] = json!({"lab": server, "redirects": redirects});
-    json!({"http": http, "tls": tls(settings)})
+    let mut apps = json!({"http": http, "tls": tls(settings)});
+    if settings.tls == CaddyTls::Internal {
+        // whom this machine trusts is its owner's business, and changing that takes many seconds
+        apps["pki"] = json!({"certificate_authorities": {"local": {"install_trust": false}}});
+    }
+    apps
 }
 
 fn tls(settings: &CaddySettings) -> Value {
@@ -135,10 +143,24 @@ fn tls(settings: &CaddySettings) -> Value {
     }})
 }
 
+fn trusted(settings: &CaddySettings) -> Vec<String> {
+    settings.trusted_proxies.iter().map(ToString::to_string).collect()
+}
+
+/// Takes away what only a trusted proxy may say. What `reverse_proxy` says itself it says after this.
+fn unforged(settings: &CaddySettings) -> Value {
+    let names: Vec<&str> = CLIENT_IP.into_iter().chain(["X-Forwarded-*"]).collect();
+    let mut route = json!({"handle": [{"handler": "headers", "request": {"delete": names}}]});
+    if !settings.trusted_proxies.is_empty() {
+        route["match"] = json!([{"not": [{"remote_ip": {"ranges": trusted(settings)}}]}]);
+    }
+    route
+}
+
 fn routes(settings: &CaddySettings, mappings: &Mappings) -> Value {
     let gateway = unix(&settings.gateway_socket());
     match settings.layout {
-        CaddyLayout::Edge => json!([{"handle": [proxy(settings, &gateway)]}]),
+        CaddyLayout::Edge => json!([unforged(settings), {"handle": [proxy(settings, &gateway)]}]),
         CaddyLayout::Direct => {
             let map = json!({
                 "@id": MAP,
@@ -148,7 +170,7 @@ fn routes(settings: &CaddySettings, mappings: &Mappings) -> Value {
                 "mappings": entries(mappings),
                 "defaults": [gateway],
             });
-            json!([{"handle": [map, proxy(settings, "{lab_upstream}")]}])
+            json!([unforged(settings), {"handle": [map, proxy(settings, "{lab_upstream}")]}])
         }
     }
 }

@@ -10,14 +10,14 @@ pub async fn diagnose(settings: &CaddySettings) -> Vec<Finding> {
     let looked = async {
         config::check(settings)?;
         let admin = Admin::new(&settings.admin_socket(), Duration::ZERO)?;
-        let config = admin.config().await?;
-        let hosts = config.pointer("/apps/http/servers/lab/routes/0/handle/0/mappings");
+        let found = admin.config().await?;
+        let hosts = found.pointer(config::MAPPINGS);
         let hosts = hosts.and_then(|hosts| hosts.as_array()).map(Vec::len);
         let mut findings = vec![Finding::well(match hosts {
             Some(hosts) => format!("Caddy answers, and leads {hosts} hosts to their apps"),
             None => "Caddy answers, and leads everything to the gateway".to_owned(),
         })];
-        if config.pointer("/apps/http/servers/lab").is_none() {
+        if found.pointer("/apps/http/servers/lab").is_none() {
             findings.push(Finding::wrong(
                 "Caddy has a configuration that is not the lab's; restart it with `lab-server init`".to_owned(),
             ));

@@ -7,6 +7,7 @@ use http::{
 
 mod forwarded;
 
+pub(in crate::router) use forwarded::CLIENT_IP;
 pub(super) use forwarded::{Visitor, set_forwarded};
 
 /// Removes what concerns only one connection (RFC 9110 7.6.1): `Connection` and the names it lists, `Keep-Alive`, `TE`,

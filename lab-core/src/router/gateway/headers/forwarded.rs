@@ -33,7 +33,7 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Other names under which proxies tell the client's address. An app may be told to believe one of them, so nobody but
 /// a trusted proxy may set it.
-const CLIENT_IP: [&str; 5] =
+pub(in crate::router) const CLIENT_IP: [&str; 5] =
     ["cf-connecting-ip", "fly-client-ip", "true-client-ip", "x-client-ip", "x-cluster-client-ip"];
 
 /// Whether only a proxy may say it.
