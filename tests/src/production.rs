@@ -10,6 +10,9 @@ use crate::{
     stack::{Stack, run},
 };
 
+mod ending;
+mod stacks;
+
 const PROGRAMS: [&str; 3] = ["lab-server", "caddy", "supervisord"];
 
 fn small(app: &str) -> Repository {
