@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod ending;
+mod programs;
 mod stacks;
 
 const PROGRAMS: [&str; 3] = ["lab-server", "caddy", "supervisord"];
