@@ -110,7 +110,11 @@ pub(super) async fn take(shared: &Shared, infos: Vec<Info>, asked: Instant) -> b
             continue;
         }
         let exit = exits.get(name.as_str()).copied().unwrap_or(Exit::Unknown);
-        looked.push((call, app, app.look(by_name.remove(name.as_str()), exit)));
+        let seen = app.look(by_name.remove(name.as_str()), exit);
+        // only these are kept busy until all is told
+        if seen.is_over || seen.missed.is_some() || seen.changed.is_some() {
+            looked.push((call, app, seen));
+        }
     }
     // all of them by one look at the processes: it takes a while where there are many
     let over: Vec<&Arc<App>> = looked.iter().filter(|(.., looked)| looked.is_over).map(|(_, app, _)| *app).collect();
