@@ -1,7 +1,7 @@
 //! Where everything is on disk: the one place that knows.
 //!
 //! ```text
-//! <data>/apps.json  ports.json  lab.lock  lab.sock  machine.json
+//! <data>/apps.json  ports.json  lab.lock  init.lock  lab.sock  machine.json
 //! <data>/apps/<name>/pb_data/            the app's data: no deploy and no build touches it
 //! <data>/apps/<name>/releases/<id>/      one built release, never changed afterwards
 //!     pb_hooks/ pb_migrations/ pb_public/ pocketbase|app  release.json  pb_data -> ../../pb_data
@@ -56,6 +56,8 @@ impl DataDir {
         ports => "ports.json",
         /// Locked by the one process that writes here.
         lock => "lab.lock",
+        /// Locked by the one process that has apps run here: an embedded server, or `lab-server init`.
+        init_lock => "init.lock",
         /// Which machine uses this directory: see [`crate::machine`].
         machine => "machine.json",
         /// The API's socket.

@@ -104,6 +104,32 @@ async fn bring_back_one(
     lab.apply_routes().await
 }
 
+/// Brings back an app that should run and was stopped by something else than the lab, unless something is being done to it.
+pub(crate) async fn bring_back_stopped(lab: &Lab, name: &AppName) {
+    let Ok(activity) = lab.begin(name, Doing::Recovering) else { return };
+    let brought = async {
+        let app = lab.record(name).await?;
+        if app.desired != Desired::Running || app.release.is_none() {
+            return Ok(());
+        }
+        lab.warn(name, "its process was stopped by something else than the lab; it is started again".to_owned());
+        if lab.note(name, Event::Crashed).await? {
+            lab.apply_routes().await?;
+        }
+        bring_back_one(lab, &app, None, &activity.cancel).await
+    };
+    let brought = brought.await;
+    if let Err(error) = &brought {
+        lab.warn(name, format!("it could not be brought back: {}", error.report()));
+        // not tried again
+        if let Err(error) = lab.note_start(name, &brought).await {
+            lab.warn(name, format!("its status could not be recorded: {}", error.report()));
+        }
+    }
+    drop(activity);
+    lab.observe(name).await;
+}
+
 /// Brings one app in line with its record. `ended`: the deployment that failed or was interrupted, if any; what it left is
 /// deleted. `tell` hears of everything that was taken back.
 pub(crate) async fn settle(

@@ -7,15 +7,16 @@
 
 use std::{
     ffi::OsString,
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Command, ExitCode, ExitStatus, Stdio},
+    process::{ExitCode, ExitStatus},
     time::Duration,
 };
 
 use lab_core::{
     machine::{Claim, MachineError, ThisMachine},
     procfs,
+    supervisor::supervisord::{SupervisordError, SupervisordSettings},
 };
 use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::{
@@ -25,8 +26,13 @@ use tokio::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{
+    config::{Config, StackKind},
+    wiring,
+};
+use program::{Program, State};
 
+mod program;
 mod programs;
 
 /// How long Caddy and lab-server have to end after SIGTERM: more than lab-server takes to take back a deployment.
@@ -42,12 +48,6 @@ const KILLED: Duration = Duration::from_secs(2);
 pub const STOP_BUDGET: Duration =
     Duration::from_secs(SERVERS_STOP.as_secs() + APPS_STOP.as_secs() + STRANGERS_STOP.as_secs() + KILLED.as_secs());
 
-/// A program that ran this long had started well.
-const STABLE: Duration = Duration::from_secs(2);
-/// The wait before the second restart in a row; doubles with each. The first is at once.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-/// The longest wait.
-const MAX_DELAY: Duration = Duration::from_secs(5);
 /// The exit code of a lab-server whose settings make no sense: starting it again would not help.
 const USAGE: u8 = 2;
 
@@ -66,6 +66,12 @@ pub enum InitError {
     /// Another machine uses the data directory.
     #[error(transparent)]
     Machine(#[from] MachineError),
+    /// Another stack uses the data directory, or left something there that cannot be ended.
+    #[error(transparent)]
+    Stack(#[from] lab_core::Error),
+    /// supervisord cannot be made ready.
+    #[error(transparent)]
+    Supervisord(#[from] SupervisordError),
     /// A file cannot be written.
     #[error("cannot write `{}`", .path.display())]
     Write {
@@ -81,119 +87,12 @@ fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> InitError {
     move |source| InitError::System { action, source }
 }
 
-/// One program that init keeps running.
-struct Program {
-    name: &'static str,
-    path: PathBuf,
-    args: Vec<OsString>,
-    /// Its whole environment.
-    env: Vec<(OsString, OsString)>,
-    /// Writes what it starts with. It blocks: this process does nothing else meanwhile.
-    prepare: Box<dyn Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>>>,
-    state: State,
-    /// How often in a row it ended soon after its start.
-    failures: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Running { pid: Pid, since: Instant },
-    Waiting { until: Instant },
-}
-
-impl Program {
-    fn new(
-        name: &'static str,
-        path: PathBuf,
-        args: Vec<OsString>,
-        env: Vec<(OsString, OsString)>,
-        prepare: impl Fn() -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'static,
-    ) -> Self {
-        let state = State::Waiting { until: Instant::now() };
-        Self { name, path, args, env, prepare: Box::new(prepare), state, failures: 0 }
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        match self.state {
-            State::Running { pid, .. } => Some(pid),
-            State::Waiting { .. } => None,
-        }
-    }
-
-    /// Starts it where its time has come.
-    fn start_if_due(&mut self) {
-        let State::Waiting { until } = self.state else { return };
-        if until > Instant::now() {
-            return;
-        }
-        if let Err(error) = (self.prepare)() {
-            let error = lab_core::report(&*error);
-            tracing::error!(program = self.name, error, "cannot be made ready; it is tried again");
-            self.wait_longer();
-            return;
-        }
-        // setpriv (util-linux) lets it be told when this process ends, however that happens
-        let spawned = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "--"])
-            .arg(&self.path)
-            .args(&self.args)
-            .env_clear()
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            // a Ctrl-C is for this process, which then ends the others in order
-            .process_group(0)
-            .spawn();
-        match spawned {
-            Ok(child) => {
-                let pid = Pid::from_child(&child);
-                tracing::info!(program = self.name, pid = pid.as_raw_nonzero(), "started");
-                self.state = State::Running { pid, since: Instant::now() };
-            }
-            Err(error) => {
-                tracing::error!(program = self.name, path = %self.path.display(), %error, "cannot be started");
-                self.wait_longer();
-            }
-        }
-    }
-
-    fn note_end(&mut self, since: Instant, status: ExitStatus, is_ending: bool) {
-        if is_ending {
-            tracing::info!(program = self.name, %status, "ended");
-        } else {
-            tracing::error!(program = self.name, %status, "ended by itself; it is started again");
-        }
-        if since.elapsed() >= STABLE {
-            self.failures = 0;
-        }
-        self.wait_longer();
-    }
-
-    fn wait_longer(&mut self) {
-        self.state = State::Waiting { until: Instant::now() + delay(self.failures) };
-        self.failures += 1;
-    }
-
-    fn send(&self, signal: Signal) {
-        if let Some(pid) = self.pid() {
-            // it may have ended since
-            let _ = rustix::process::kill_process(pid, signal);
-        }
-    }
-}
-
-/// The wait before a restart after so many failures in a row.
-fn delay(failures: u32) -> Duration {
-    match failures {
-        0 => Duration::ZERO,
-        n => (FIRST_DELAY * 2_u32.saturating_pow(n - 1)).min(MAX_DELAY),
-    }
-}
-
 /// The programs, in the order in which they are started.
 struct Init {
     supervisord: Program,
     caddy: Program,
     server: Program,
+    apps: SupervisordSettings,
     /// Nothing is started any more.
     is_ending: bool,
 }
@@ -207,18 +106,23 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
     let mut children = signal(SignalKind::child()).map_err(system("watch for the end of processes"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(system("watch for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("watch for SIGINT"))?;
+    let data = config.data();
+    lab_core::durable::create_private_dir(data.path())
+        .map_err(|source| InitError::Write { path: data.path().to_owned(), source })?;
+    // first: without it nothing may be touched, not even the claim, which a second init of this machine would share
+    let _lock = wiring::lock_stack(&data)?;
     // before anything that starts an app by itself
     let machine = ThisMachine::read(config.machine.as_deref())?;
-    let data = config.data();
     let mut claim = tokio::select! {
         claim = Claim::take(&data, machine) => claim?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
+    wiring::end_other_stack(StackKind::Production, &data)?;
     let mut init = programs::prepare(config, words)?;
     let ending = CancellationToken::new();
     let mut kept = Box::pin(claim.keep(&ending));
-    loop {
+    let code = loop {
         for program in init.all() {
             program.start_if_due();
         }
@@ -226,34 +130,29 @@ pub async fn run(config: &Config, words: Vec<OsString>) -> Result<ExitCode, Init
         tokio::select! {
             _ = children.recv() => {}
             () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            lost = &mut kept => {
-                init.stop().await;
-                init.kill_all().await;
-                // without an error it would go on until `ending`
-                lost?;
-                return Ok(ExitCode::FAILURE);
-            }
+            _ = terminate.recv() => break ExitCode::SUCCESS,
+            _ = interrupt.recv() => break ExitCode::SUCCESS,
+            lost = &mut kept => return init.let_go(lost).await,
         }
         if init.reap() == Reaped::Usage {
-            init.stop().await;
-            return Ok(ExitCode::from(USAGE));
+            break ExitCode::from(USAGE);
         }
         if matches!(init.supervisord.state, State::Waiting { .. }) {
             end_strangers(&mut init).await;
         }
-    }
+    };
     tracing::info!("ending; a second signal ends at once");
     tokio::select! {
         () = init.stop() => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        // it is renewed to the end: another machine may be waiting
+        lost = &mut kept => return init.let_go(lost).await,
     }
     init.kill_all().await;
     drop(kept);
     claim.release().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// What [`Init::reap`] found.
@@ -309,11 +208,46 @@ impl Init {
         self.caddy.send(Signal::KILL);
         self.server.send(Signal::KILL);
         let deadline = Instant::now() + APPS_STOP;
+        if self.supervisord.pid().is_some() {
+            self.stop_apps(deadline).await;
+        }
         self.supervisord.send(Signal::TERM);
         while self.supervisord.pid().is_some() && Instant::now() < deadline {
             self.reap_soon().await;
         }
         end_strangers(self).await;
+    }
+
+    /// Has supervisord tell all apps to end before it is told itself: then it tells one a second, and only once the one
+    /// before has ended.
+    async fn stop_apps(&mut self, deadline: Instant) {
+        let apps = self.apps.clone();
+        let stopping = timeout_at(deadline, apps.stop_all(APPS_STOP));
+        let reaping = async {
+            loop {
+                self.reap_soon().await;
+            }
+        };
+        tokio::select! {
+            stopped = stopping => match stopped {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let error = lab_core::report(&error);
+                    tracing::warn!(error, "supervisord does not stop the apps all at once; it is told to end");
+                }
+                Err(_) => tracing::warn!("apps do not end in time; they are killed"),
+            },
+            () = reaping => {}
+        }
+    }
+
+    /// Ends everything at once, because another machine has the data. Without asking the apps: to close a database is to
+    /// write into it, over what the other machine wrote. What an app had committed is in its files already.
+    async fn let_go(&mut self, lost: Result<(), MachineError>) -> Result<ExitCode, InitError> {
+        self.kill_all().await;
+        lost?;
+        // without an error it would go on until it is told to end
+        Ok(ExitCode::FAILURE)
     }
 
     async fn reap_soon(&mut self) {
@@ -384,19 +318,5 @@ fn signal_all(pids: &[Pid], signal: Signal) {
         // it may have ended since, and lead no group
         let _ = rustix::process::kill_process_group(*pid, signal);
         let _ = rustix::process::kill_process(*pid, signal);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_restart_is_at_once_and_the_wait_is_bounded() {
-        assert_eq!(delay(0), Duration::ZERO);
-        assert_eq!(delay(1), FIRST_DELAY);
-        assert_eq!(delay(3), FIRST_DELAY * 4);
-        assert_eq!(delay(40), MAX_DELAY);
-        assert_eq!(delay(u32::MAX), MAX_DELAY);
     }
 }

@@ -5,6 +5,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 use lab_core::{
     Backends, Lab, LabSettings,
     builder::local::{LocalBuilder, LocalBuilderSettings},
+    durable::{LockError, LockFile},
     health::http::HttpProbe,
     layout::DataDir,
     pocketbase::{
@@ -18,7 +19,7 @@ use lab_core::{
     rehearsal::local::LocalRehearser,
     router::{
         RouterConfig, RouterError,
-        caddy::CaddyRouter,
+        caddy::{CaddyRouter, CaddySettings},
         gateway::{Gateway, GatewaySettings, Scheme, Timeouts},
     },
     source::git::{GitSettings, GitSource, SshKey},
@@ -44,6 +45,8 @@ pub struct Stack {
     pub gateway: Gateway,
     supervisor: Supervisor,
     caddy: Option<Arc<CaddyRouter>>,
+    /// Of a stack that has no init.
+    _lock: Option<LockFile>,
 }
 
 /// Ended last.
@@ -60,6 +63,10 @@ impl Stack {
         lab_core::durable::create_private_dir(data.path()).map_err(storage("create", data.path()))?;
         // first: it holds the lock without which nothing here may be touched
         let registry = FileRegistry::open(data.registry())?;
+        let lock = match config.production.stack {
+            StackKind::Embedded => Some(lock_stack(&data)?),
+            StackKind::Production => None,
+        };
         let ports = FilePorts::open(data.ports(), config.addresses.ports.clone())?;
         let store = PocketBaseStore::new(data.pocketbase(), pocketbase(config));
         let mut building = LocalBuilderSettings::new(data.build_cache(), config.path.clone());
@@ -100,7 +107,7 @@ impl Stack {
             rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await?;
-        Ok(Self { lab, gateway, supervisor, caddy })
+        Ok(Self { lab, gateway, supervisor, caddy, _lock: lock })
     }
 
     /// Ends the lab's own work; the apps run on.
@@ -123,6 +130,10 @@ impl Stack {
 
 impl Supervisor {
     async fn open(stack: StackKind, data: &DataDir) -> Result<Self, lab_core::Error> {
+        let other = data.clone();
+        // it waits for processes
+        let ended = tokio::task::spawn_blocking(move || end_other_stack(stack, &other)).await;
+        ended.map_err(|source| lab_core::Error::Backend { role: "supervisor", source: source.into() })??;
         Ok(match stack {
             StackKind::Embedded => {
                 let opened = NativeSupervisor::open(NativeSettings::new(data.run(), data.logs()));
@@ -144,6 +155,36 @@ impl Supervisor {
             Self::Supervisord(supervisord) => supervisord.clone(),
         }
     }
+}
+
+/// Locks the data directory for the one process that has apps run there: an embedded server, or `lab-server init`.
+pub(crate) fn lock_stack(data: &DataDir) -> Result<LockFile, lab_core::Error> {
+    LockFile::acquire(&data.init_lock()).map_err(|error| match error {
+        LockError::Held(holder) => lab_core::Error::DataInUse {
+            place: data.path().display().to_string(),
+            holder: holder.map(|pid| pid.to_string()),
+        },
+        LockError::Io(source) => storage("lock", &data.init_lock())(source),
+    })
+}
+
+/// Ends the apps that the other stack left running on this data, as an embedded server does that is stopped: the next one
+/// would start a second process on the same `pb_data`. Blocks.
+pub(crate) fn end_other_stack(stack: StackKind, data: &DataDir) -> Result<(), lab_core::Error> {
+    let native = NativeSettings::new(data.run(), data.logs());
+    let supervisord = SupervisordSettings::new(data.supervisor(), data.logs());
+    let count = match stack {
+        StackKind::Embedded => {
+            let caddy = CaddySettings::new(data.caddy(), ([127, 0, 0, 1], 0).into());
+            caddy.retire().map_err(storage("clear", &data.caddy()))?;
+            supervisord.retire().map_err(storage("clear", &data.supervisor()))?
+        }
+        StackKind::Production => native.end_left_behind().map_err(storage("end what runs of", &data.run()))?,
+    };
+    if count > 0 {
+        tracing::warn!(count, "processes of the other stack were ended; the apps start anew");
+    }
+    Ok(())
 }
 
 fn storage<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> lab_core::Error + 'a {

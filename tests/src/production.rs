@@ -10,6 +10,10 @@ use crate::{
     stack::{Stack, run},
 };
 
+mod ending;
+mod programs;
+mod stacks;
+
 const PROGRAMS: [&str; 3] = ["lab-server", "caddy", "supervisord"];
 
 fn small(app: &str) -> Repository {

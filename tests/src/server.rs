@@ -159,6 +159,22 @@ impl Server {
         child.wait().unwrap()
     }
 
+    /// The id of what was started.
+    pub fn init_pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Waits for the end of what was started, which comes by itself.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        let mut status = None;
+        eventually("its end", || {
+            status = self.child.as_mut().unwrap().try_wait().unwrap();
+            status.is_some()
+        });
+        self.child = None;
+        status.unwrap()
+    }
+
     /// Kills what was started, and nothing else.
     pub fn kill_init(&mut self) {
         let mut child = self.child.take().unwrap();

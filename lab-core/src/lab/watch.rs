@@ -1,14 +1,19 @@
 //! Keeps the apps' statuses in step with what the supervisor sees.
 
+use std::time::Duration;
+
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     App, AppName, Error, Lab, LabEvent,
-    lifecycle::{Desired, Event, transition},
+    lifecycle::{Desired, Event, Status, transition},
     reconcile,
     supervisor::{ProcessEvent, ProcessState},
 };
+
+/// How long a process that should run may be stopped: a supervisor that has just begun will start it.
+const COMES_BACK: Duration = Duration::from_secs(2);
 
 /// Follows the supervisor until the lab ends.
 pub(crate) async fn watch(lab: Lab, stopping: CancellationToken) {
@@ -49,7 +54,11 @@ impl Lab {
             }
             Some(ProcessState::BackingOff { .. }) => Event::Crashed,
             Some(ProcessState::Failed { .. }) => Event::GaveUp,
-            _ => return Ok(()),
+            Some(ProcessState::Stopped) | None => {
+                self.observe_stopped(app);
+                return Ok(());
+            }
+            Some(ProcessState::Stopping) => return Ok(()),
         };
         if self.note(name, event).await? {
             self.apply_routes().await?;
@@ -77,6 +86,26 @@ impl Lab {
             lab.end_health_check(&app.name);
             if let Err(error) = result {
                 tracing::info!(app = %app.name, error = error.report(), "an app that was started again is not healthy");
+            }
+        });
+    }
+
+    /// A process that something else than the lab stopped is started again.
+    fn observe_stopped(&self, app: App) {
+        // one that failed stays as it is
+        if !matches!(app.status, Status::Running | Status::Restarting) || !self.begin_health_check(&app.name) {
+            return;
+        }
+        let lab = self.clone();
+        self.spawn(async move {
+            let waited = lab.stopping().run_until_cancelled(tokio::time::sleep(COMES_BACK)).await;
+            lab.end_health_check(&app.name);
+            if waited.is_none() {
+                return;
+            }
+            match lab.backends().supervisor.state(&app.name).await {
+                Ok(None | Some(ProcessState::Stopped)) => reconcile::bring_back_stopped(&lab, &app.name).await,
+                _ => lab.observe(&app.name).await,
             }
         });
     }

@@ -12,6 +12,7 @@
 //! - What Caddy accepted last is on disk: it starts with it, also while the lab is away.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -136,6 +137,12 @@ impl CaddySettings {
         };
         config::check(self)?;
         self.write(&mappings)
+    }
+
+    /// Deletes what a Caddy would start with, for a lab that has another router from now on. Blocks.
+    pub fn retire(&self) -> io::Result<()> {
+        durable::remove(&self.mappings_file())?;
+        durable::remove(&self.config_file())
     }
 
     fn write(&self, mappings: &Mappings) -> Result<(), CaddyError> {

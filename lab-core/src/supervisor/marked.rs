@@ -1,7 +1,12 @@
 //! Finds processes by marks in their environment, which all that they start inherits: also those that left their group,
 //! or outlived its leader.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -13,6 +18,11 @@ pub(crate) const MARK: &str = "LAB_PROCESS";
 
 /// The variable that says whose a process is: a path that only its supervisor gives.
 pub(crate) const OWNER: &str = "LAB_RUN_DIR";
+
+/// How long processes that were told to end may take.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often processes that were told to end are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Marks for a process of `owner`'s.
 pub(crate) fn marks(owner: &Path) -> [(String, String); 2] {
@@ -43,6 +53,14 @@ impl Marked {
         Some(Self { pid, mark: mark?, owner: owner.unwrap_or_default() })
     }
 
+    /// Sends it a signal; nothing where it is gone.
+    fn signal(&self, signal: Signal) -> Option<OwnedFd> {
+        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // the id may have become another process's between the look and the open: look again with the fd in hand
+        let is_same = Self::of(self.pid).is_some_and(|now| now == *self);
+        (is_same && pidfd_send_signal(&fd, signal).is_ok()).then_some(fd)
+    }
+
     /// Whether what it says it is is in this folder.
     pub(crate) fn is_below(&self, folder: &Path) -> bool {
         Path::new(&self.owner).starts_with(folder)
@@ -59,28 +77,49 @@ pub(crate) fn all() -> io::Result<Vec<Marked>> {
     Ok(procfs::pids()?.into_iter().filter_map(Marked::of).collect())
 }
 
-/// Ends every marked process that is meant, until there is none; how many there were. Blocks.
+/// Kills every marked process that is meant, until there is none; how many there were. Blocks.
 pub(crate) fn kill(is_meant: impl Fn(&Marked) -> bool) -> io::Result<usize> {
+    kill_found(|| Ok(all()?.into_iter().filter(&is_meant).collect()))
+}
+
+/// The same, for those that each look finds.
+pub(crate) fn kill_found(look: impl Fn() -> io::Result<Vec<Marked>>) -> io::Result<usize> {
     let mut killed = 0;
     // something may start new ones while we look: again until a look finds none
     for _ in 0..20 {
-        let found: Vec<Marked> = all()?.into_iter().filter(&is_meant).collect();
+        let found = look()?;
         if found.is_empty() {
             break;
         }
         for process in found {
-            let Some(valid) = Pid::from_raw(process.pid) else { continue };
-            let Ok(fd) = pidfd_open(valid, PidfdFlags::empty()) else { continue };
-            // the id may have become another process's between the look and the open: look again with the fd in hand
-            if Marked::of(process.pid).is_some_and(|now| now == process) && pidfd_send_signal(&fd, Signal::KILL).is_ok()
-            {
-                killed += 1;
-                let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-                let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-                // that it is still there after a second is seen at the next look
-                let _ = rustix::event::poll(&mut polled, Some(&limit));
-            }
+            let Some(fd) = process.signal(Signal::KILL) else { continue };
+            killed += 1;
+            let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+            let limit = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+            // that it is still there after a second is seen at the next look
+            let _ = rustix::event::poll(&mut polled, Some(&limit));
         }
     }
     Ok(killed)
+}
+
+/// Ends every marked process that is meant: SIGTERM to all of them, SIGKILL to those that are there after [`GRACE`]; how many
+/// there were. Blocks.
+pub(crate) fn end(is_meant: impl Fn(&Marked) -> bool) -> io::Result<usize> {
+    let begun = Instant::now();
+    let mut told: Vec<Marked> = Vec::new();
+    while begun.elapsed() < GRACE {
+        let found: Vec<Marked> = all()?.into_iter().filter(&is_meant).collect();
+        if found.is_empty() {
+            return Ok(told.len());
+        }
+        for process in found {
+            if !told.contains(&process) && process.signal(Signal::TERM).is_some() {
+                told.push(process);
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    kill(is_meant)?;
+    Ok(told.len())
 }

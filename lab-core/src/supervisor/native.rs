@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     EVENT_BACKLOG, LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError, failed,
+    marked,
     output::{Output, OutputSettings, Outputs},
 };
 use crate::{app::AppName, durable};
@@ -51,6 +52,12 @@ impl NativeSettings {
     /// Settings with the defaults: logs of 10 MiB, three rotated ones kept.
     pub fn new(run_dir: impl Into<PathBuf>, log_dir: impl Into<PathBuf>) -> Self {
         Self { run_dir: run_dir.into(), log_dir: log_dir.into(), max_log_bytes: 10 << 20, kept_logs: 3 }
+    }
+
+    /// Ends every process that an earlier supervisor of this folder left running, for a lab that has another one from now
+    /// on; how many there were. To be called while none is open. Blocks, up to some seconds.
+    pub fn end_left_behind(&self) -> io::Result<usize> {
+        marked::end(|process| process.is_of(&self.run_dir))
     }
 }
 

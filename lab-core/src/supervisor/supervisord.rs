@@ -18,14 +18,14 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use tokio::sync::broadcast;
 
-use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError, failed};
+use super::{LogLine, ProcessEvent, ProcessSpec, ProcessState, ProcessSupervisor, SupervisorError, failed, marked};
 use crate::{app::AppName, blocking::blocking, durable};
 
 mod app;
@@ -51,6 +51,8 @@ use shared::Shared;
 
 /// The folder of the apps' files, in supervisord's.
 const PROGRAMS: &str = "programs";
+/// How often apps that are to end are looked at, all of them.
+const STOP_EVERY: Duration = Duration::from_millis(100);
 /// What has the kernel end a process when its parent ends; part of util-linux since 2.33.
 const SETPRIV: &str = "/usr/bin/setpriv";
 
@@ -106,17 +108,23 @@ impl SupervisordSettings {
         self.dir.join("output")
     }
 
-    /// Makes everything ready for a supervisord: its folders and main file; program files that make no sense are mended or
-    /// deleted. To be called before each start of supervisord. Blocks.
+    /// Makes everything ready for a supervisord: its folders and main file. To be called before each start of supervisord.
+    /// Blocks.
     pub fn prepare(&self) -> Result<(), SupervisordError> {
         self.make_folders()?;
-        Files::new(self).read_all()?;
         let path = self.config_file();
         durable::write(&path, main_config(self).as_bytes(), 0o600).map_err(|source| SupervisordError::File {
             action: "write",
             path,
             source,
         })
+    }
+
+    /// Mends or deletes program files that make no sense: with one of them supervisord would not start. To be called before
+    /// the first start of supervisord, while no [`SupervisordSupervisor`] is open, which writes these files. Blocks.
+    pub fn mend(&self) -> Result<(), SupervisordError> {
+        self.make_folders()?;
+        Files::new(self).read_all().map(drop)
     }
 
     fn make_folders(&self) -> Result<(), SupervisordError> {
@@ -131,11 +139,37 @@ impl SupervisordSettings {
         std::fs::metadata(SETPRIV).map(drop).map_err(failed("find", Path::new(SETPRIV)))
     }
 
+    /// Has the supervisord of this folder end every app, all of them at once, and waits until none is left or the time is
+    /// over. A supervisord that is told to end itself ends one after another, one a second at best.
+    pub async fn stop_all(&self, limit: Duration) -> Result<(), SupervisordError> {
+        let client = rpc::Client::new(&self.socket(), &self.log_file(), Duration::ZERO)?;
+        let stop = Call("supervisor.stopAllProcesses", vec![xml::Value::Bool(false)]);
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            // again: one that had just ended by itself is started again by the next tick
+            client.once(&stop).await?;
+            let (_, infos) = poll::look(&client).await?;
+            if infos.iter().all(|info| info.pid == 0 && info.is_at_rest()) {
+                break;
+            }
+            tokio::time::sleep(STOP_EVERY).await;
+        }
+        Ok(())
+    }
+
     /// Ends every process that an earlier supervisord of this folder left behind; how many there were. To be called while
-    /// none runs. Blocks.
+    /// none runs. Blocks, up to some seconds.
     pub fn end_left_behind(&self) -> io::Result<usize> {
         let programs = self.programs();
-        super::marked::kill(|process| process.is_below(&programs))
+        marked::end(|process| process.is_below(&programs))
+    }
+
+    /// The same for a lab that has another supervisor from now on. What says that there was one goes too, first of all the
+    /// apps' files: the next supervisord would start what they say, whatever became of the apps meanwhile.
+    pub fn retire(&self) -> io::Result<usize> {
+        durable::remove(&self.programs())?;
+        durable::remove(&self.config_file())?;
+        self.end_left_behind()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt, time::Duration};
 
+use futures_util::future::join_all;
 use lab_core::{
     supervisor::{
         ProcessState, ProcessSupervisor,
@@ -109,6 +110,7 @@ async fn what_supervisord_gave_up_is_in_the_diagnosis() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisord_that_is_gone_is_an_error_and_not_a_state() {
     let mut running = Running::start();
+    eventually("supervisord", async || running.settings.socket().exists()).await;
     running.settings.patience = Duration::from_millis(500);
     let supervisor = running.open().await;
     supervisor.start(script("one", running.folder(), scripts::FOREVER)).await.unwrap();
@@ -134,4 +136,23 @@ fn what_holds_secrets_is_for_its_user_only() {
     assert_eq!(mode(&running.settings.programs()), 0o700);
     assert_eq!(mode(&running.settings.dir), 0o700);
     assert!(running.pid() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_could_not_be_read_are_told_to_each_who_waited_for_that() {
+    let running = Running::start();
+    let supervisor = running.open().await;
+    let broken = running.settings.programs().join("broken.conf");
+    std::fs::write(&broken, "[program:x\n").unwrap();
+    let names = ["one", "two", "three", "four"];
+    let start = |app| supervisor.start(script(app, running.folder(), scripts::FOREVER));
+    for started in join_all(names.map(start)).await {
+        let said = lab_core::report(&started.unwrap_err());
+        assert!(said.contains("fault 92") && said.contains("restart the lab"), "{said}");
+    }
+    std::fs::remove_file(&broken).unwrap();
+    for started in join_all(names.map(start)).await {
+        started.unwrap();
+    }
+    supervisor.shutdown().await;
 }

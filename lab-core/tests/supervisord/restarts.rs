@@ -122,3 +122,93 @@ async fn what_a_crashed_process_left_is_ended() {
     pid(&supervisor, "one").await;
     supervisor.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_lab_writes_just_now_is_left_alone_when_supervisord_is_started_again() {
+    let mut running = Running::start();
+    let supervisor = running.open().await;
+    supervisor.start(script("one", running.folder(), scripts::FOREVER)).await.unwrap();
+    let programs = running.settings.programs();
+    let (conf, begun) = (programs.join("one.conf"), programs.join(".tmp-begun"));
+    // in the middle of a write: the one file is made, the other not yet
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&begun, &text).unwrap();
+    std::fs::remove_file(&conf).unwrap();
+    running.kill();
+    running.settings.prepare().unwrap();
+    assert!(begun.exists() && !conf.exists());
+    std::fs::rename(&begun, &conf).unwrap();
+    running.up();
+    wait_for_state(&supervisor, &name("one"), |state| matches!(state, ProcessState::Running { .. })).await;
+    supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_started_does_not_come_back_as_what_it_was_before() {
+    let mut running = Running::start();
+    let supervisor = running.open().await;
+    let spec = script("one", running.folder(), scripts::FOREVER);
+    supervisor.start(spec.clone()).await.unwrap();
+    let mut missing = spec;
+    missing.program = running.folder().join("missing");
+    supervisor.start(missing).await.unwrap_err();
+    running.kill();
+    running.up();
+    supervisor.start(script("two", running.folder(), scripts::FOREVER)).await.unwrap();
+    pid(&supervisor, "two").await;
+    let log = std::fs::read_to_string(running.settings.log_file()).unwrap();
+    let last = log.rsplit("supervisord started").next().unwrap();
+    assert!(last.contains("'two'") && !last.contains("'one'"), "{last}");
+    supervisor.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_apps_are_ended_at_once_and_a_stubborn_one_holds_up_no_other() {
+    let running = Running::start();
+    let supervisor = running.open().await;
+    let told = "trap 'touch $NAME.told; exit 0' TERM; touch $NAME.up; while :; do sleep 0.05; done";
+    let stubborn = "trap '' TERM; touch $NAME.up; while :; do sleep 0.05; done";
+    let names: Vec<String> = (0..8).map(|n| format!("app-{n}")).collect();
+    for (n, app) in names.iter().enumerate() {
+        // supervisord itself begins with the last one
+        let mut spec = script(app, running.folder(), if n == 7 { stubborn } else { told });
+        spec.env.insert("NAME".to_owned(), app.clone());
+        spec.stop_grace = Duration::from_secs(2);
+        supervisor.start(spec).await.unwrap();
+    }
+    let is_there = |app: &str, what: &str| running.folder().join(format!("{app}.{what}")).exists();
+    eventually("every app", async || names.iter().all(|app| is_there(app, "up"))).await;
+    supervisor.shutdown().await;
+    running.settings.stop_all(Duration::from_secs(10)).await.unwrap();
+    assert!(names[..7].iter().all(|app| is_there(app, "told")));
+    let log = std::fs::read_to_string(running.settings.log_file()).unwrap();
+    let stopped = |app: &str| log.find(&format!("stopped: {app} ")).unwrap_or_else(|| panic!("{app} in {log}"));
+    assert!(names[..7].iter().all(|app| stopped(app) < stopped("app-7")), "{log}");
+    assert_eq!(log.matches("SIGKILL)").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_look_for_leftovers_ends_what_supervisord_has_started_again_meanwhile() {
+    let running = Running::start();
+    let supervisor = running.open().await;
+    let names: Vec<String> = (0..10).map(|n| format!("app-{n}")).collect();
+    let mut before = Vec::new();
+    for app in &names {
+        supervisor.start(script(app, running.folder(), "sleep 1000 & exec sleep 1000")).await.unwrap();
+        before.push(pid(&supervisor, app).await);
+    }
+    for pid in &before {
+        assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+        // one after another, so that some are started again while others are looked at
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    for (app, before) in names.iter().zip(&before) {
+        let is_new = |state: &ProcessState| matches!(state, ProcessState::Running { pid, .. } if pid != before);
+        wait_for_state(&supervisor, &name(app), is_new).await;
+    }
+    supervisor.shutdown().await;
+    let log = std::fs::read_to_string(running.settings.log_file()).unwrap();
+    for app in &names {
+        assert_eq!(log.matches(&format!("spawned: '{app}'")).count(), 2, "{log}");
+    }
+}

@@ -42,6 +42,7 @@ impl Running {
     pub(crate) fn up(&mut self) {
         self.settings.end_left_behind().unwrap();
         self.settings.prepare().unwrap();
+        self.settings.mend().unwrap();
         let child = Command::new(program())
             .arg("-c")
             .arg(self.settings.config_file())

@@ -17,10 +17,12 @@ pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, Ini
     let data = config.data();
     let path = ("PATH".into(), OsString::from(&config.path));
     let lang = ("LANG".into(), "C.UTF-8".into());
-    lab_core::durable::create_private_dir(data.path())
-        .map_err(|source| InitError::Write { path: data.path().to_owned(), source })?;
 
     let settings = SupervisordSettings::new(data.supervisor(), data.logs());
+    settings.prepare()?;
+    // only now, while no lab-server writes them
+    settings.mend()?;
+    let apps = settings.clone();
     let args = vec!["-c".into(), settings.config_file().into()];
     let program = config.production.supervisord.clone();
     let supervisord = Program::new("supervisord", program, args, vec![path.clone(), lang.clone()], move || {
@@ -39,13 +41,14 @@ pub(super) fn prepare(config: &Config, words: Vec<OsString>) -> Result<Init, Ini
     env.push((AROUND[0].into(), around(config)));
     let caddy = Program::new("caddy", config.production.caddy.clone(), args, env, move || {
         settings.prepare().map_err(Into::into)
-    });
+    })
+    .trusted();
 
     let itself = std::env::current_exe().map_err(system("find lab-server's own program"))?;
     let mut env: Vec<_> = config.environment.iter().filter(|(name, _)| name != "LAB_STACK").cloned().collect();
     env.push(("LAB_STACK".into(), "production".into()));
     let server = Program::new("lab-server", itself, words, env, || Ok(()));
-    Ok(Init { supervisord, caddy, server, is_ending: false })
+    Ok(Init { supervisord, caddy, server, apps, is_ending: false })
 }
 
 /// What Caddy reaches without a proxy: what it is told, and where it asks whether a host may have a certificate.

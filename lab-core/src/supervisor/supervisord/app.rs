@@ -39,8 +39,6 @@ pub(super) struct Looked {
     pub(super) changed: Option<ProcessState>,
     /// A run is over.
     pub(super) is_over: bool,
-    /// The process that is there.
-    pub(super) pid: Option<u32>,
 }
 
 impl App {
@@ -117,6 +115,6 @@ impl App {
             (ProcessState::Failed { reason, .. }, ProcessState::Failed { reason: known, .. }) => reason == known,
             (new, known) => new == known,
         };
-        Looked { missed, changed: (!is_same).then_some(state), is_over: before.is_some() && before != pid, pid }
+        Looked { missed, changed: (!is_same).then_some(state), is_over: before.is_some() && before != pid }
     }
 }

@@ -41,7 +41,11 @@ impl Shared {
         });
         let begun = match checked.await {
             Ok(()) => self.begin(&app, &spec).await,
-            Err(source) => Err(Begin::Cannot(source)),
+            Err(source) => {
+                // what its files say would come back with the next supervisord
+                self.unwant(&app).await?;
+                Err(Begin::Cannot(source))
+            }
         };
         match begun {
             Ok(info) => {
@@ -90,16 +94,21 @@ impl Shared {
     }
 
     async fn stop_one(&self, app: &App) -> Result<(), SupervisorError> {
-        if let Some(spec) = app.spec().filter(|_| app.is_wanted()) {
-            // first, so that a supervisord that starts just now leaves it alone
-            let (files, unwanted) = (self.files.clone(), spec.clone());
-            blocking(move || files.write_wanted(&unwanted, false)).await.map_err(failed("record", &app.name))?;
-            app.want(spec, false);
-        }
+        // first, so that a supervisord that starts just now leaves it alone
+        self.unwant(app).await?;
         self.end(app).await?;
         if app.state() != ProcessState::Stopped {
             self.set(app, ProcessState::Stopped);
         }
+        Ok(())
+    }
+
+    /// Writes that supervisord is not to start the app by itself.
+    async fn unwant(&self, app: &App) -> Result<(), SupervisorError> {
+        let Some(spec) = app.spec().filter(|_| app.is_wanted()) else { return Ok(()) };
+        let (files, unwanted) = (self.files.clone(), spec.clone());
+        blocking(move || files.write_wanted(&unwanted, false)).await.map_err(failed("record", &app.name))?;
+        app.want(spec, false);
         Ok(())
     }
 
@@ -117,7 +126,7 @@ impl Shared {
         })?;
         app.ended();
         app.output.spool.process_ended();
-        self.end_leftovers(name, None).await;
+        self.end_leftovers(vec![name.clone()]).await;
         Ok(())
     }
 
@@ -183,6 +192,14 @@ impl Shared {
         calls.push(Call("supervisor.startProcess", vec![Value::Text(name.to_owned()), Value::Bool(false)]));
         calls.push(Call::named("supervisor.getProcessInfo", name));
         let mut answers = self.client.calls(&calls).await?;
+        if answers.iter().any(is_still_running) {
+            // a supervisord that was started again in between has started it by itself
+            self.end_program(name, spec.stop_grace + KILL_LIMIT + TICKS).await.map_err(|error| match error {
+                End::WillNot => Begin::Cannot(io::Error::other("its earlier process does not end")),
+                End::Failed(error) => error.into(),
+            })?;
+            answers = self.client.calls(&calls).await?;
+        }
         let info = answers.pop();
         for answer in answers {
             match answer {
@@ -238,6 +255,10 @@ async fn begins(pid: u32) {
             _ => return,
         }
     }
+}
+
+fn is_still_running(answer: &Result<Value, SupervisordError>) -> bool {
+    matches!(answer, Err(SupervisordError::Fault { code: Fault::STILL_RUNNING, .. }))
 }
 
 fn is_running(app: &App) -> bool {

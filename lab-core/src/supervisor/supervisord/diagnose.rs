@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     SupervisordError, SupervisordSettings, config,
-    observed::code,
+    observed::{LOST_TRACK, code},
     poll,
     rpc::{Call, Client},
     xml::Value,
@@ -43,7 +43,7 @@ pub async fn diagnose(settings: &SupervisordSettings) -> Vec<Finding> {
                     if info.spawn_error.is_empty() { "it ended too often" } else { &info.spawn_error }
                 ))),
                 code::UNKNOWN => findings.push(Finding::wrong(format!(
-                    "supervisord has lost track of `{name}` (state UNKNOWN); stop it and start it again"
+                    "supervisord has lost track of `{name}` (state UNKNOWN), and {LOST_TRACK} (`kill {pid}`)"
                 ))),
                 _ => {}
             }

@@ -115,7 +115,9 @@ fn advice(code: i64) -> &'static str {
         Fault::SHUTDOWN_STATE => "it is shutting down; call again when it was started again",
         Fault::BAD_NAME => "it has no such program; redeploy or restart the app",
         20 | 21 => "a program is missing or not executable; are `/usr/bin/env` and `/bin/sh` there?",
-        30 => "its log says more",
+        30 => {
+            "its log says more; where it has lost track of a process (state UNKNOWN), end supervisord, which `lab-server init` starts again"
+        }
         40 | Fault::SPAWN_ERROR => "the process ended at once or could not be made; the app's log says more",
         Fault::ALREADY_STARTED | Fault::NOT_RUNNING | Fault::ALREADY_ADDED | Fault::STILL_RUNNING => {
             "somebody else drives it as well; leave it to the lab"
@@ -124,5 +126,70 @@ fn advice(code: i64) -> &'static str {
             "a file below `supervisor/` was changed by hand; restart the lab, which writes its files anew"
         }
         _ => "this fault is not known here; supervisord's log says more",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_supervisords_has_an_advice_of_its_own_and_an_unknown_one_is_called_so() {
+        // its `xmlrpc.py`, `Faults`, 4.3; without SUCCESS
+        let known = [1, 2, 3, 4, 6, 10, 11, 20, 21, 30, 40, 50, 60, 70, 90, 91, 92];
+        for code in known {
+            let error = SupervisordError::Fault { method: "supervisor.x".to_owned(), code, text: "TEXT".to_owned() };
+            let said = error.to_string();
+            assert!(said.contains(&format!("`supervisor.x` with fault {code}, \"TEXT\": ")), "{said}");
+            assert!(!said.contains("not known here"), "{said}");
+        }
+        for code in [0, 5, 4711] {
+            assert!(advice(code).contains("not known here") && advice(code).contains("log says more"), "{code}");
+        }
+        for (code, part) in [
+            (1, "install supervisor 4.3"),
+            (2, "report this"),
+            (Fault::SHUTDOWN_STATE, "call again"),
+            (Fault::BAD_NAME, "redeploy or restart the app"),
+            (20, "`/bin/sh`"),
+            (30, "end supervisord"),
+            (Fault::SPAWN_ERROR, "the app's log"),
+            (Fault::STILL_RUNNING, "leave it to the lab"),
+            (Fault::CANT_REREAD, "restart the lab"),
+        ] {
+            assert!(advice(code).contains(part), "{code}: {}", advice(code));
+        }
+    }
+
+    #[test]
+    fn every_error_names_the_thing_and_says_what_to_do() {
+        let socket = || PathBuf::from("/lab/supervisor.sock");
+        let source = || io::Error::other("why");
+        for (error, thing, next) in [
+            (
+                SupervisordError::Folder { path: "/a;b".into(), why: "odd".to_owned() },
+                "`/a;b`",
+                "move the data directory",
+            ),
+            (SupervisordError::File { action: "read", path: "/f".into(), source: source() }, "`/f`", ""),
+            (SupervisordError::NotRunning { socket: socket(), log: "/log".into() }, "supervisor.sock", "start it"),
+            (SupervisordError::Permission(socket()), "supervisor.sock", "run this as the user"),
+            (
+                SupervisordError::Unreachable { socket: socket(), source: source().into() },
+                "supervisor.sock",
+                "start it again",
+            ),
+            (SupervisordError::Slow { method: "m".to_owned(), waited: Duration::from_secs(30) }, "`m`", "look at"),
+            (
+                SupervisordError::NotSupervisord { socket: socket(), why: "odd".to_owned() },
+                "supervisor.sock",
+                "end that",
+            ),
+            (SupervisordError::TooOld { found: "3.4".to_owned() }, "3.4", "install 4.3"),
+            (SupervisordError::ShuttingDown, "supervisord", "call again"),
+        ] {
+            let said = error.to_string();
+            assert!(said.contains(thing) && said.contains(next), "{said}");
+        }
     }
 }

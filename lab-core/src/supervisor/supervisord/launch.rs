@@ -14,6 +14,29 @@ use crate::supervisor::{
 
 /// What comes before the specification: a comment for the shell.
 const SPEC: &str = "# ";
+/// Takes variables as arguments; part of every system.
+const ENV: &str = "/usr/bin/env";
+/// Variables that one shell or another keeps for itself, read-only or with values of its own, beside bash's `BASH…`.
+const SHELLS: [&str; 18] = [
+    "DIRSTACK",
+    "EPOCHREALTIME",
+    "EPOCHSECONDS",
+    "EUID",
+    "FUNCNAME",
+    "GROUPS",
+    "HISTCMD",
+    "LINENO",
+    "OLDPWD",
+    "OPTIND",
+    "PPID",
+    "PWD",
+    "RANDOM",
+    "SECONDS",
+    "SHELLOPTS",
+    "SHLVL",
+    "SRANDOM",
+    "UID",
+];
 
 /// The script. An error says what no process could be given, or no shell can give.
 pub(super) fn render(spec: &ProcessSpec, launch: &Path, spool: &Path) -> io::Result<String> {
@@ -26,13 +49,19 @@ pub(super) fn render(spec: &ProcessSpec, launch: &Path, spool: &Path) -> io::Res
     // the shell makes these by itself
     text.push_str("unset PWD OLDPWD SHLVL\n");
     let _ = writeln!(text, "export {MARK} {OWNER}={}", quote_path(launch)?);
-    for (name, value) in &spec.env {
-        if name != MARK && name != OWNER {
-            let _ = writeln!(text, "export {}={}", variable(name)?, quote(value)?);
-        }
+    // seen in the process list until `env` has become the next program. No secret is called like these
+    let mut seen = String::new();
+    for (name, value) in spec.env.iter().filter(|(name, _)| *name != MARK && *name != OWNER) {
+        let (name, value) = (variable(name)?, quote(value)?);
+        let _ =
+            if is_a_shells(name) { write!(seen, " {name}={value}") } else { writeln!(text, "export {name}={value}") };
+    }
+    text.push_str("exec ");
+    if !seen.is_empty() {
+        let _ = write!(text, "{ENV}{seen} ");
     }
     // the kernel ends it when supervisord is killed: the next supervisord would start a second one on the same data
-    let _ = write!(text, "exec {SETPRIV} --pdeathsig KILL -- {}", quote_path(&spec.program)?);
+    let _ = write!(text, "{SETPRIV} --pdeathsig KILL -- {}", quote_path(&spec.program)?);
     for arg in &spec.args {
         let _ = write!(text, " {}", quote(arg)?);
     }
@@ -69,14 +98,19 @@ fn quote_path(path: &Path) -> io::Result<String> {
     quote(path.to_str().ok_or_else(|| invalid(format!("the path `{}` is not UTF-8", path.display())))?)
 }
 
-/// Only what a shell takes for a name. `OPTIND` it takes for its own.
+/// Only what a shell takes for a name.
 fn variable(name: &str) -> io::Result<&str> {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let is_name = name.starts_with(is_first) && name.chars().all(|c| is_first(c) || c.is_ascii_digit());
-    if is_name && name != "OPTIND" {
+    if is_name {
         return Ok(name);
     }
     Err(invalid(format!("`{}` is no name for a variable of a process", name.escape_debug())))
+}
+
+/// Whether a shell may not take a value for it, or not pass it on.
+fn is_a_shells(name: &str) -> bool {
+    name == "_" || name.starts_with("BASH") || SHELLS.contains(&name)
 }
 
 fn invalid(why: String) -> io::Error {
@@ -117,10 +151,46 @@ mod tests {
 
     #[test]
     fn what_no_process_or_no_shell_can_be_given_is_refused() {
-        for bad in
-            [spec(&[("A", "\0")], &[]), spec(&[], &["\0"]), spec(&[("a b", "")], &[]), spec(&[("OPTIND", "")], &[])]
-        {
+        for bad in [spec(&[("A", "\0")], &[]), spec(&[], &["\0"]), spec(&[("a b", "")], &[]), spec(&[("", "")], &[])] {
             assert_eq!(rendered(&bad).expect_err("refused").kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn every_shell_passes_on_what_it_keeps_for_itself_and_nothing_else_is_an_argument() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let mut env: Vec<(&str, &str)> = SHELLS.iter().map(|name| (*name, "it's mine")).collect();
+        env.extend([
+            ("_", "mine"),
+            ("BASHOPTS", "mine"),
+            ("BASH_ENV", "/no"),
+            ("IFS", "m"),
+            ("PATH", "/no"),
+            ("PS4", "$(x)"),
+        ]);
+        env.push(("SECRET", "s3cret"));
+        let mut spec = spec(&env, &["/proc/self/environ"]);
+        spec.program = "/bin/cat".into();
+        let (script, spool) = (folder.path().join("one.sh"), folder.path().join("one.out"));
+        let text = render(&spec, &script, &spool).expect("render");
+        let last = text.lines().last().expect("a line");
+        assert!(last.contains("UID='") && !last.contains("s3cret"), "{last}");
+        std::fs::write(&script, text).expect("write");
+        for shell in ["/bin/sh", "/bin/dash", "/bin/bash"].iter().filter(|shell| Path::new(shell).exists()) {
+            // as the name by which it is a POSIX shell
+            let shell_as_sh = folder.path().join("sh");
+            let _ = std::fs::remove_file(&shell_as_sh);
+            std::os::unix::fs::symlink(shell, &shell_as_sh).expect("link");
+            let _ = std::fs::remove_file(&spool);
+            let status = std::process::Command::new(&shell_as_sh).arg(&script).env_clear().status().expect("run");
+            let given = std::fs::read(&spool).expect("output");
+            let given: Vec<_> = given.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            assert!(status.success(), "{shell}: {given:?}");
+            for (name, value) in &env {
+                assert!(given.contains(&format!("{name}={value}").into()), "{shell}: {name} is not in {given:?}");
+            }
+            // and the marks
+            assert_eq!(given.iter().filter(|entry| !entry.is_empty()).count(), env.len() + 2, "{shell}: {given:?}");
         }
     }
 

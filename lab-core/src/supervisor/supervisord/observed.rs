@@ -19,6 +19,10 @@ pub(super) mod code {
     pub(in super::super) const UNKNOWN: i64 = 1000;
 }
 
+/// What to do about [`code::UNKNOWN`], in which supervisord refuses every call for a program.
+pub(super) const LOST_TRACK: &str = "neither a stop nor a start reaches it any more: end supervisord, which `lab-server \
+    init` starts again with every app";
+
 /// What was seen of one process so far. supervisord does not tell how often it restarted one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
@@ -96,9 +100,9 @@ impl Seen {
                 text if is_exit(text) => gave_up(spec.restart.max_restarts, exit),
                 text => format!("supervisord cannot start it: {text}"),
             }),
-            code::UNKNOWN => self.failed(
-                "supervisord has lost track of its process (state UNKNOWN); stop the app and start it again".to_owned(),
-            ),
+            code::UNKNOWN => {
+                self.failed(format!("supervisord has lost track of its process (state UNKNOWN), and {LOST_TRACK}"))
+            }
             other => self.failed(format!("supervisord says state {other}, which is not known here")),
         };
         Change { missed, state }

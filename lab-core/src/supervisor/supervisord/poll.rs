@@ -13,13 +13,12 @@ use std::{
 
 use super::{
     SupervisordError,
-    app::App,
+    app::{App, Looked},
     exits::last_exits,
     rpc::{Call, Client, Info},
     shared::Shared,
 };
 use crate::{
-    app::AppName,
     blocking::blocking,
     supervisor::{Exit, ProcessState},
 };
@@ -78,6 +77,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut pid: i64) {
                 }
                 if let Some((now_pid, infos)) = looked {
                     pid = now_pid;
+                    shared.note_pid(pid);
                     let is_whole = take(&shared, infos, asked).await;
                     // what could not be taken in is looked at again
                     seen = now.filter(|_| is_whole);
@@ -98,9 +98,10 @@ pub(super) async fn take(shared: &Shared, infos: Vec<Info>, asked: Instant) -> b
     let mut by_name: HashMap<String, Info> = infos.into_iter().map(|info| (info.name.clone(), info)).collect();
     let log = shared.settings.log_file();
     let exits = blocking(move || last_exits(&log)).await;
-    for (name, app) in shared.all() {
+    let (apps, mut looked) = (shared.all(), Vec::new());
+    for (name, app) in &apps {
         // an app that something is being done to is seen by what does it
-        let Ok(_call) = app.calls.try_lock() else {
+        let Ok(call) = app.calls.try_lock() else {
             is_whole = false;
             continue;
         };
@@ -109,17 +110,27 @@ pub(super) async fn take(shared: &Shared, infos: Vec<Info>, asked: Instant) -> b
             continue;
         }
         let exit = exits.get(name.as_str()).copied().unwrap_or(Exit::Unknown);
-        take_one(shared, &name, &app, by_name.remove(name.as_str()), exit).await;
+        let seen = app.look(by_name.remove(name.as_str()), exit);
+        // only these are kept busy until all is told
+        if seen.is_over || seen.missed.is_some() || seen.changed.is_some() {
+            looked.push((call, app, seen));
+        }
+    }
+    // all of them by one look at the processes: it takes a while where there are many
+    let over: Vec<&Arc<App>> = looked.iter().filter(|(.., looked)| looked.is_over).map(|(_, app, _)| *app).collect();
+    for app in &over {
+        app.output.spool.process_ended();
+    }
+    if !over.is_empty() {
+        shared.end_leftovers(over.iter().map(|app| app.name.clone()).collect()).await;
+    }
+    for (_call, app, looked) in looked {
+        tell(shared, app, looked).await;
     }
     is_whole
 }
 
-async fn take_one(shared: &Shared, name: &AppName, app: &App, info: Option<Info>, exit: Exit) {
-    let looked = app.look(info, exit);
-    if looked.is_over {
-        app.output.spool.process_ended();
-        shared.end_leftovers(name, looked.pid).await;
-    }
+async fn tell(shared: &Shared, app: &App, looked: Looked) {
     if let Some(missed) = looked.missed {
         shared.tell(app, missed);
     }

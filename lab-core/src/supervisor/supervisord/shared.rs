@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeMap,
+    io,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -16,6 +18,7 @@ use super::{Call, Files, SupervisordError, SupervisordSettings, app::App, poll, 
 use crate::{
     app::AppName,
     blocking::blocking,
+    procfs,
     supervisor::{
         EVENT_BACKLOG, ProcessEvent, ProcessSpec, ProcessState,
         marked::{self, Marked},
@@ -36,9 +39,13 @@ pub(super) struct Shared {
     apps: Mutex<BTreeMap<AppName, Arc<App>>>,
     /// Since when supervisord has not answered the task that looks for changes.
     away: Mutex<Option<Instant>>,
-    /// How often the files were begun to be read anew; held while they are.
+    /// supervisord's process id, as it was said last.
+    pid: AtomicI32,
+    /// Held while the files are read anew.
     reloading: tokio::sync::Mutex<()>,
+    /// How often that was begun, and which was the last that went well.
     reloads: AtomicU64,
+    reloaded: AtomicU64,
 }
 
 impl Shared {
@@ -65,8 +72,10 @@ impl Shared {
             tasks,
             apps: Mutex::default(),
             away: Mutex::default(),
+            pid: AtomicI32::default(),
             reloading: tokio::sync::Mutex::default(),
             reloads: AtomicU64::default(),
+            reloaded: AtomicU64::default(),
         })
     }
 
@@ -85,6 +94,7 @@ impl Shared {
         // before the processes are looked at: what ends meanwhile is seen as a change
         let asked = Instant::now();
         let (pid, infos) = poll::look(&self.client).await?;
+        self.note_pid(pid);
         for info in &infos {
             if info.name.parse::<AppName>().is_ok_and(|name| self.app(&name).is_some()) {
                 continue;
@@ -101,7 +111,7 @@ impl Shared {
         super::diagnose::check_version(&self.client, &version).map(drop)
     }
 
-    pub(super) fn make(&self, name: &AppName, spec: Option<ProcessSpec>, wanted: bool) -> std::io::Result<Arc<App>> {
+    pub(super) fn make(&self, name: &AppName, spec: Option<ProcessSpec>, wanted: bool) -> io::Result<Arc<App>> {
         let output = self.outputs.add(name, &self.tasks, &self.stopping)?;
         Ok(Arc::new(App::new(name.clone(), output, spec, wanted)))
     }
@@ -153,36 +163,53 @@ impl Shared {
         is_new
     }
 
+    pub(super) fn note_pid(&self, pid: i64) {
+        // none has the id 0
+        self.pid.store(i32::try_from(pid).unwrap_or_default(), Ordering::SeqCst);
+    }
+
     /// Has supervisord read its files, all of them, after something in them was written. One reading serves all who wait.
     pub(super) async fn reload(&self) -> Result<(), SupervisordError> {
         let written = self.reloads.load(Ordering::SeqCst);
         let _guard = self.reloading.lock().await;
-        if self.reloads.load(Ordering::SeqCst) > written {
-            // one began after ours was written, and is over
+        if self.reloaded.load(Ordering::SeqCst) > written {
+            // one began after ours was written, and went well
             return Ok(());
         }
-        self.reloads.fetch_add(1, Ordering::SeqCst);
-        self.client.call(&Call("supervisor.reloadConfig", Vec::new())).await.map(drop)
+        let this = self.reloads.fetch_add(1, Ordering::SeqCst) + 1;
+        self.client.call(&Call("supervisor.reloadConfig", Vec::new())).await?;
+        self.reloaded.store(this, Ordering::SeqCst);
+        Ok(())
     }
 
-    /// Ends what was left of runs of an app that are over: everything with its mark but what belongs to the process `pid`,
-    /// or everything where that is `None`.
-    pub(super) async fn end_leftovers(&self, name: &AppName, pid: Option<u32>) {
-        let launch = self.files.launch(name);
-        let ended = blocking(move || {
-            let leader = pid.and_then(|pid| i32::try_from(pid).ok());
-            marked::kill(|process| {
-                if !process.is_of(&launch) || Some(process.pid) == leader {
-                    return false;
-                }
-                // looked at after the process was found: before it has its own mark nothing of it can have that
-                leader.and_then(Marked::of).is_none_or(|leader| leader.mark != process.mark)
-            })
-        });
+    /// Ends what was left of runs of these apps that are over. What supervisord runs now stays, with all that it started,
+    /// also where that began a moment ago.
+    pub(super) async fn end_leftovers(&self, apps: Vec<AppName>) {
+        let launches: Vec<_> = apps.iter().map(|name| self.files.launch(name)).collect();
+        let supervisord = self.pid.load(Ordering::SeqCst);
+        let ended = blocking(move || marked::kill_found(|| leftovers(&launches, supervisord)));
         match ended.await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(app = %name, count, "processes that outlived their app were ended"),
-            Err(error) => tracing::warn!(app = %name, %error, "processes that outlived their app were not looked for"),
+            Ok(count) => tracing::info!(?apps, count, "processes that outlived their app were ended"),
+            Err(error) => tracing::warn!(?apps, %error, "processes that outlived their app were not looked for"),
         }
     }
+}
+
+/// The processes of these launch files that are of no run that goes on. Blocks.
+fn leftovers(launches: &[PathBuf], supervisord: i32) -> io::Result<Vec<Marked>> {
+    let mut found = marked::all()?;
+    found.retain(|process| launches.iter().any(|launch| process.is_of(launch)));
+    if found.is_empty() {
+        return Ok(found);
+    }
+    // after they were found: a process that has its own mark only now had nothing with that mark before
+    let is_run = |pid: i32| procfs::parent(pid) == Some(supervisord);
+    let runs: Vec<Marked> = procfs::pids()?.into_iter().filter(|pid| is_run(*pid)).filter_map(Marked::of).collect();
+    if procfs::parent(supervisord).is_none() {
+        // another one has its place: what is the new one's cannot be told yet, and is told at the next look
+        return Ok(Vec::new());
+    }
+    found.retain(|process| !is_run(process.pid) && runs.iter().all(|run| run.mark != process.mark));
+    Ok(found)
 }
