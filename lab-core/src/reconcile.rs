@@ -37,7 +37,13 @@ pub(crate) async fn on_open(lab: &Lab) -> Result<Vec<(App, Option<Deployment>)>,
     let mut apps = Vec::new();
     for app in lab.backends().registry.list().await? {
         let dirs = lab.dirs(&app.name);
-        let interrupted = blocking(move || close_interrupted(&dirs)).await?;
+        let interrupted = blocking(move || {
+            for folder in [dirs.root().to_owned(), dirs.releases(), dirs.points()] {
+                durable::sweep(&folder).map_err(Error::storage("clear", &folder))?;
+            }
+            close_interrupted(&dirs)
+        })
+        .await?;
         apps.push((app, interrupted));
     }
     assign_ports(lab, &mut apps).await?;
@@ -233,7 +239,11 @@ fn make_data_dirs(data: &DataDir) -> Result<(), Error> {
     let work = data.work_root();
     rehearsal::end_leftovers(&work).map_err(Error::storage("end what runs in", &work))?;
     durable::remove(&work).map_err(Error::storage("delete", &work))?;
-    make_dir(&work)
+    make_dir(&work)?;
+    for folder in [data.path().to_owned(), data.trash(), data.apps()] {
+        durable::sweep(&folder).map_err(Error::storage("clear", &folder))?;
+    }
+    Ok(())
 }
 
 fn make_dir(path: &Path) -> Result<(), Error> {
