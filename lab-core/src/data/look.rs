@@ -7,7 +7,7 @@ use walkdir::WalkDir;
 
 use super::{
     DataError,
-    copy::{file, is_database, open},
+    copy::{file, is_database, is_kept_only, open},
 };
 
 /// `PocketBase`'s own database.
@@ -74,7 +74,8 @@ pub fn newer(folder: &Path, older: &Path) -> Result<Vec<Collection>, DataError> 
 /// What `SQLite` finds wrong with the databases of a folder: nothing, if all is well. At most ten lines. Blocks.
 pub fn check(folder: &Path) -> Result<Vec<String>, DataError> {
     let mut wrong = Vec::new();
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    let is_meant = |entry: &walkdir::DirEntry| !entry.path().strip_prefix(folder).is_ok_and(is_kept_only);
+    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(is_meant) {
         let entry = entry.map_err(|error| {
             let path: PathBuf = error.path().unwrap_or(folder).to_owned();
             DataError::File { action: "read", path, source: error.into() }

@@ -181,7 +181,8 @@ fn copy(job: &RehearsalJob, dirs: &AppDirs, cancel: &CancellationToken) -> Resul
         durable::create_private_dir(&folder).map_err(failed("create a folder"))?;
     }
     let disk = rustix::fs::statvfs(&job.work).map_err(|e| failed("look at the disk")(e.into()))?;
-    let limits = CopyLimits { max_bytes: job.limits.max_bytes.min(disk.f_bavail * disk.f_frsize / 2) };
+    let max_bytes = job.limits.max_bytes.min(disk.f_bavail * disk.f_frsize / 2);
+    let limits = CopyLimits { max_bytes, is_kept: false };
     let copied = data::copy(&job.data, &dirs.data(), limits, cancel)?;
     let settings = neutralise(&dirs.data())?;
     lay_out(&job.release_folder, &dirs.release(job.release.id)).map_err(failed("lay out the release"))?;
