@@ -225,10 +225,13 @@ impl Release {
     }
 }
 
+/// Where an app's process finds programs.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What every app's process finds in its environment; nothing of the server's own gets there.
 fn base_env(dirs: &AppDirs, root: &Path, port: Port) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("PATH".to_owned(), PATH.to_owned()),
         ("PORT".to_owned(), port.to_string()),
         ("DB_DIR".to_owned(), root.join("pb_data").to_string_lossy().into_owned()),
         ("HOME".to_owned(), dirs.home().to_string_lossy().into_owned()),

@@ -33,7 +33,15 @@ pub(super) fn neutralise(folder: &Path) -> Result<Neutralised, DataError> {
     })
 }
 
+/// The superuser for whom PocketBase prints a link at a start without any other. With the app's own record in the copy the
+/// link's token would be good for the app too; without it PocketBase makes another.
+const INSTALLER: &str = "__pbinstaller@example.com";
+
 fn in_database(database: &Connection) -> rusqlite::Result<Neutralised> {
+    let superusers = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_superusers'";
+    if database.query_row(superusers, [], |_| Ok(())).optional()?.is_some() {
+        database.execute("DELETE FROM _superusers WHERE email = ?1", [INSTALLER])?;
+    }
     // up to 0.22 the row is found by its `key`, from 0.23 by its `id`
     let column = "SELECT name FROM pragma_table_info('_params') WHERE name IN ('key', 'id') ORDER BY name DESC LIMIT 1";
     let Some(column) = database.query_row(column, [], |row| row.get::<_, String>(0)).optional()? else {

@@ -46,6 +46,7 @@ pub(super) struct File {
     pub(super) max_repository_size: Option<u64>,
     pub(super) max_build_cache: Option<u64>,
     pub(super) rehearsal: Option<RehearsalPolicy>,
+    pub(super) rehearsal_isolation: Option<Isolation>,
     pub(super) max_rehearsal_size: Option<u64>,
     pub(super) trash_days: Option<u64>,
     pub(super) stop_apps_on_exit: Option<bool>,
