@@ -16,7 +16,7 @@ mod tests;
 pub use copy::{Copied, CopyLimits, copy};
 pub use export::zip;
 pub(crate) use look::look;
-pub use look::{Collection, check, collections, newer};
+pub use look::{Collection, Newer, check, collections, newer};
 pub use points::{Checked, DataPoint, PointReason};
 
 /// Why an app's data cannot be copied or read.

@@ -253,10 +253,10 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 /// Deletes all but the one that serves and the newest of the others: at most `keep` in all, and no more than fit into
 /// `max_bytes`. Blocks.
 pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize, max_bytes: u64) -> Result<(), Error> {
-    let size = |id| Ok::<_, Error>(Release::read(dirs, id)?.and_then(|release| release.bytes).unwrap_or(0));
-    let mut bytes = size(serving)?;
+    let size = |id| store::readable(Release::read(dirs, id)).and_then(|release| release.bytes).unwrap_or(0);
+    let mut bytes = size(serving);
     for (n, id) in Release::ids(dirs)?.into_iter().filter(|id| *id != serving).enumerate() {
-        bytes = bytes.saturating_add(size(id)?);
+        bytes = bytes.saturating_add(size(id));
         // one to go back to stays, however large
         if n + 1 >= keep || (n > 0 && bytes > max_bytes) {
             let path = dirs.release(id);

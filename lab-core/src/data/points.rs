@@ -13,8 +13,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Collection, CopyLimits, check, collections, copy};
-use crate::{AppName, DataPointId, DeploymentId, Error, ReleaseId, deploy::store::read_json, durable, layout::AppDirs};
+use super::{Collection, CopyLimits, Newer, check, collections, copy};
+use crate::{
+    AppName, DataPointId, DeploymentId, Error, ReleaseId,
+    deploy::store::{read_json, readable},
+    durable,
+    layout::AppDirs,
+};
 
 #[cfg(all(test, feature = "testing"))]
 mod tests;
@@ -92,7 +97,7 @@ pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<DataPoint>, Error> {
         Err(error) => return Err(Error::storage("read", &folder)(error)),
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut points = ids.filter_map(|id| read(dirs, id).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let mut points: Vec<_> = ids.filter_map(|id| readable(read(dirs, id))).collect();
     points.sort_unstable_by_key(|point| std::cmp::Reverse(point.id));
     Ok(points)
 }
@@ -113,7 +118,7 @@ pub(crate) fn data_of(dirs: &AppDirs, id: DataPointId) -> PathBuf {
 }
 
 /// What of the app's data is not in a data point, by collection. Blocks.
-pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Collection>, Error> {
+pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Newer>, Error> {
     Ok(super::newer(&dirs.data(), &dirs.point(id).join(DATA))?)
 }
 
@@ -176,10 +181,15 @@ pub(crate) fn keep_checked(dirs: &AppDirs, mut point: DataPoint, checked: Checke
     Ok(point)
 }
 
-/// Deletes all but the newest `keep`, and of those all but the newest that are older than `since`. Blocks.
-pub(crate) fn prune(dirs: &AppDirs, keep: usize, since: Timestamp) -> Result<(), Error> {
+/// Deletes all but the newest `keep`, and of those all but the newest that are older than `since`; none that is in use. Blocks.
+pub(crate) fn prune(
+    dirs: &AppDirs,
+    keep: usize,
+    since: Timestamp,
+    in_use: impl Fn(DataPointId) -> bool,
+) -> Result<(), Error> {
     for (n, point) in list(dirs)?.into_iter().enumerate().skip(1) {
-        if n >= keep || point.taken_at < since {
+        if (n >= keep || point.taken_at < since) && !in_use(point.id) {
             let path = dirs.point(point.id);
             durable::remove(&path).map_err(Error::storage("delete", &path))?;
         }

@@ -45,7 +45,12 @@ mod tests {
 
     fn bash_reaches(address: SocketAddr) -> bool {
         let connect = format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port());
-        Command::new("bash").args(["-c", &connect]).stderr(std::process::Stdio::null()).status().expect("bash").success()
+        Command::new("bash")
+            .args(["-c", &connect])
+            .stderr(std::process::Stdio::null())
+            .status()
+            .expect("bash")
+            .success()
     }
 
     #[test]

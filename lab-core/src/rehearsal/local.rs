@@ -126,7 +126,10 @@ async fn rehearse(
 }
 
 fn left_out(copied: &Copied) -> impl Iterator<Item = String> {
-    copied.left_out.iter().map(|path| format!("`{}` is neither file nor folder: the copy was without it", path.display()))
+    copied
+        .left_out
+        .iter()
+        .map(|path| format!("`{}` is neither file nor folder: the copy was without it", path.display()))
 }
 
 /// The trial, kept from others as well as the kernel lets it; or why there is none.
@@ -208,7 +211,11 @@ async fn prepare(
     }
 }
 
-fn copy(job: &RehearsalJob, dirs: &AppDirs, cancel: &CancellationToken) -> Result<(Copied, Neutralised), RehearsalError> {
+fn copy(
+    job: &RehearsalJob,
+    dirs: &AppDirs,
+    cancel: &CancellationToken,
+) -> Result<(Copied, Neutralised), RehearsalError> {
     durable::create_private_dir(&job.work).map_err(failed("create a folder"))?;
     for folder in [dirs.home(), dirs.tmp()] {
         durable::create_private_dir(&folder).map_err(failed("create a folder"))?;

@@ -150,6 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn the_installer_of_the_app_is_not_the_copys() {
+        let database = Connection::open_in_memory().expect("a database");
+        let made = "CREATE TABLE _superusers (id TEXT, email TEXT);
+                    INSERT INTO _superusers VALUES ('a', '__pbinstaller@example.com'), ('b', 'me@example.com')";
+        database.execute_batch(made).expect("the table");
+        in_database(&database).expect("looked");
+        let left = database.query_row("SELECT group_concat(email) FROM _superusers", [], |row| row.get::<_, String>(0));
+        assert_eq!(left.expect("one"), "me@example.com");
+    }
+
+    #[test]
     fn a_database_without_settings_has_nothing_to_neutralise() {
         let database = Connection::open_in_memory().expect("a database");
         assert_eq!(in_database(&database).expect("looked"), Neutralised::Nothing);

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use super::values::{Layout, StackKind, Tls};
+use super::{
+    builds::Isolation,
+    values::{Layout, StackKind, Tls},
+};
 use clap::{
     Arg, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},

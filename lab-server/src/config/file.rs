@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
+    builds::Isolation,
     values::{Layout, StackKind, Tls},
 };
 

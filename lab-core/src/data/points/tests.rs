@@ -82,7 +82,7 @@ fn a_crash_while_an_old_data_point_is_deleted_leaves_none_that_looks_whole() {
     let (old, new) = (taken(&dirs), taken(&dirs));
     for changes in 0.. {
         let crash = Crash::after(changes, folder.path(), || {});
-        let pruned = prune(&dirs, 1, Timestamp::UNIX_EPOCH);
+        let pruned = prune(&dirs, 1, Timestamp::UNIX_EPOCH, |_| false);
         drop(crash);
         for point in list(&dirs).unwrap() {
             assert_eq!(rows(&data_of(&dirs, point.id)), 1, "after {changes} changes");

@@ -43,7 +43,10 @@ impl Data {
 /// What one statement changes, in words, and whether that is a loss.
 fn change(sql: &str) -> (String, bool) {
     let changes = Data::new().after(sql);
-    (changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "), changes.iter().any(CollectionChange::is_loss))
+    (
+        changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        changes.iter().any(CollectionChange::is_loss),
+    )
 }
 
 fn fields(json: &serde_json::Value) -> String {
@@ -61,7 +64,8 @@ fn nothing_is_no_change_and_what_begins_with_an_underscore_is_left_out() {
 
 #[test]
 fn fields_are_told_by_what_became_of_them() {
-    let (text, mood) = (json!({"id": "f1", "name": "text", "type": "text"}), json!({"id": "f2", "name": "mood", "type": "number"}));
+    let (text, mood) =
+        (json!({"id": "f1", "name": "text", "type": "text"}), json!({"id": "f2", "name": "mood", "type": "number"}));
     let added = json!({"id": "f3", "name": "title", "type": "text"});
     let cases = [
         (json!([text, mood, added]), is("collection `notes` changed, field `title` added", false)),
