@@ -267,7 +267,7 @@ impl Copying<'_> {
     }
 }
 
-/// Makes `to` a file of its own with the blocks of `from` (ioctl_ficlone(2)): Btrfs and XFS can. Nothing is left of a failure.
+/// Makes `to` a file of its own with the blocks of `from` (`FICLONE`): Btrfs and XFS can. Nothing is left of a failure.
 fn clone(from: &Path, to: &Path) -> io::Result<()> {
     let source = fs::File::open(from)?;
     let mode = source.metadata()?.mode();

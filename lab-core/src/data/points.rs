@@ -21,7 +21,8 @@ use crate::{
     layout::AppDirs,
 };
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests;
 
 /// A data point's own file.

@@ -171,7 +171,7 @@ impl Schema {
                 let rest = (3..11).map(|column| text(row, column)).collect::<rusqlite::Result<_>>()?;
                 let (rows, is_view) = (rows.get(&name).copied(), text(row, 3)?.is_some_and(|kind| kind == "view"));
                 let fields = fields_of(&text(row, 2)?.unwrap_or_default());
-                Ok((id, Collection { fields, rest, is_view, rows, name }))
+                Ok((id, Collection { name, fields, rest, is_view, rows }))
             })?;
             let collections = all.collect::<rusqlite::Result<_>>()?;
             let ran = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_migrations'";
