@@ -128,9 +128,12 @@ async fn ask(client: &Client, app: &AppName, id: DataPointId, what: &str, output
     Err(CliError::Usage(format!("{app} was not {what}")))
 }
 
+/// How many of a collection's rows are meant.
+type Rows = fn(&Newer) -> u64;
+
 /// What would be lost, in words.
 fn lost(newer: &[Newer], id: DataPointId) -> String {
-    let kinds: [(&str, fn(&Newer) -> u64); 3] = [
+    let kinds: [(&str, Rows); 3] = [
         ("rows are newer and will be taken away", |it| it.rows),
         ("rows that changed since will be as they were", |it| it.changed),
         ("rows that were deleted since will be there again", |it| it.deleted),
