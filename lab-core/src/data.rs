@@ -16,7 +16,7 @@ mod tests;
 pub use copy::{Copied, CopyLimits, copy};
 pub use export::zip;
 pub(crate) use look::look;
-pub use look::{Collection, check, collections, newer};
+pub use look::{Collection, Newer, check, collections, newer};
 pub use points::{Checked, DataPoint, PointReason};
 
 /// Why an app's data cannot be copied or read.
@@ -29,6 +29,17 @@ pub enum DataError {
         bytes: u64,
         /// What may be copied.
         limit: u64,
+    },
+    /// The disk would be full.
+    #[error(
+        "copying the data needs {} MB of free disk, and {} MB are free: delete what is not needed, or give the lab a larger disk",
+        .needed.div_ceil(1_000_000), .free / 1_000_000
+    )]
+    NoSpace {
+        /// Bytes that are needed, with some for the apps.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
     },
     /// It was cancelled, or took too long.
     #[error("the copy was given up before its end")]

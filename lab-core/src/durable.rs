@@ -51,14 +51,51 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Deletes a file or a whole folder; what is not there is fine.
+/// Deletes a file or a whole folder; what is not there is fine. A folder has another name before anything in it is deleted:
+/// what a crash leaves of it is never taken for the whole. [`sweep`] deletes that.
 pub fn remove(path: &Path) -> io::Result<()> {
     change(path)?;
     let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(meta) if meta.is_dir() => remove_folder(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
+    or_gone(removed)
+}
+
+/// How the name of a folder begins that is being deleted.
+const REMOVING: &str = ".removing-";
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(REMOVING);
+    name.push(path.file_name().unwrap_or_default());
+    let doomed = path.with_file_name(name);
+    // what a crash left of an earlier one of that name
+    or_gone(fs::remove_dir_all(&doomed))?;
+    // not synced: file systems keep the order of what is done to names
+    fs::rename(path, &doomed)?;
+    #[cfg(feature = "testing")]
+    crashes::removal(&doomed)?;
+    fs::remove_dir_all(&doomed)
+}
+
+/// Deletes what crashes left of folders that were being deleted in `folder`, which may be missing.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(REMOVING.as_bytes()) {
+            change(&entry.path())?;
+            or_gone(fs::remove_dir_all(entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+fn or_gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -283,6 +283,7 @@ impl Error {
             Self::NoData(_) => (K::Conflict, "no_data"),
             Self::Data(DataError::Cancelled) => (K::Cancelled, "cancelled"),
             Self::Data(DataError::TooLarge { .. }) => (K::App, "data_too_large"),
+            Self::Data(DataError::NoSpace { .. }) => (K::Unavailable, "disk_full"),
             Self::Data(DataError::Database { .. }) => (K::App, "database_failed"),
             Self::Data(DataError::File { .. }) => (K::Internal, "storage_failed"),
             Self::RepositoryDiffers { .. } => (K::Conflict, "repository_differs"),

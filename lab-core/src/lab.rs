@@ -11,7 +11,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    App, AppName, DeploymentId, Error, ReleaseId, Transport, UrlPolicy,
+    App, AppName, DataPointId, DeploymentId, Error, ReleaseId, Transport, UrlPolicy,
     blocking::blocking,
     deploy::{DeployAction, DeployEvent, Deployment, journal, journal::Journal, store},
     durable::{self, LockError, LockFile},
@@ -61,6 +61,8 @@ struct Inner {
     /// The apps whose health is waited for after a restart by the supervisor. Never held across an await.
     health_checks: Mutex<HashSet<AppName>>,
     build_places: Arc<Semaphore>,
+    /// The data points that are being packed, each as often as it is: not to be deleted. Never held across an await.
+    packed: Mutex<Vec<DataPointId>>,
     /// The apps whose requests wait while their process is exchanged. Never held across an await.
     held: Mutex<HashSet<AppName>>,
     /// Held from reading the records until the router took the table made of them.
@@ -99,6 +101,7 @@ impl Lab {
             journals: Mutex::default(),
             health_checks: Mutex::default(),
             held: Mutex::default(),
+            packed: Mutex::default(),
             build_places: Arc::new(Semaphore::new(settings.parallel_builds.max(1))),
             routes_gate: tokio::sync::Mutex::default(),
             routes_behind: Notify::new(),
@@ -213,9 +216,9 @@ impl Lab {
         let dirs = self.dirs(app);
         let kept = blocking(move || {
             let ids = store::ids(&dirs)?;
-            ids.into_iter().map(|id| store::read(&dirs, id)).collect::<Result<Vec<_>, _>>()
+            Ok::<_, Error>(ids.into_iter().filter_map(|id| store::readable(store::read(&dirs, id))).collect::<Vec<_>>())
         });
-        let kept = kept.await?.into_iter().flatten();
+        let kept = kept.await?.into_iter();
         Ok(kept.map(|record| self.live_record(record.id).unwrap_or(record)).collect())
     }
 
@@ -413,6 +416,10 @@ impl Lab {
 
     fn live_record(&self, id: DeploymentId) -> Option<Deployment> {
         self.journals().get(&id).map(|journal| journal.record())
+    }
+
+    pub(crate) fn packed(&self) -> MutexGuard<'_, Vec<DataPointId>> {
+        self.0.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, HashSet<AppName>> {

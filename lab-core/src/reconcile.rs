@@ -37,7 +37,13 @@ pub(crate) async fn on_open(lab: &Lab) -> Result<Vec<(App, Option<Deployment>)>,
     let mut apps = Vec::new();
     for app in lab.backends().registry.list().await? {
         let dirs = lab.dirs(&app.name);
-        let interrupted = blocking(move || close_interrupted(&dirs)).await?;
+        let interrupted = blocking(move || {
+            for folder in [dirs.root().to_owned(), dirs.releases(), dirs.points()] {
+                durable::sweep(&folder).map_err(Error::storage("clear", &folder))?;
+            }
+            close_interrupted(&dirs)
+        })
+        .await?;
         apps.push((app, interrupted));
     }
     assign_ports(lab, &mut apps).await?;
@@ -259,7 +265,11 @@ fn make_data_dirs(data: &DataDir) -> Result<(), Error> {
     let work = data.work_root();
     rehearsal::end_leftovers(&work).map_err(Error::storage("end what runs in", &work))?;
     durable::remove(&work).map_err(Error::storage("delete", &work))?;
-    make_dir(&work)
+    make_dir(&work)?;
+    for folder in [data.path().to_owned(), data.trash(), data.apps()] {
+        durable::sweep(&folder).map_err(Error::storage("clear", &folder))?;
+    }
+    Ok(())
 }
 
 fn make_dir(path: &Path) -> Result<(), Error> {
@@ -269,10 +279,10 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 /// Deletes all but the one that serves and the newest of the others: at most `keep` in all, and no more than fit into
 /// `max_bytes`. Blocks.
 pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize, max_bytes: u64) -> Result<(), Error> {
-    let size = |id| Ok::<_, Error>(Release::read(dirs, id)?.and_then(|release| release.bytes).unwrap_or(0));
-    let mut bytes = size(serving)?;
+    let size = |id| store::readable(Release::read(dirs, id)).and_then(|release| release.bytes).unwrap_or(0);
+    let mut bytes = size(serving);
     for (n, id) in Release::ids(dirs)?.into_iter().filter(|id| *id != serving).enumerate() {
-        bytes = bytes.saturating_add(size(id)?);
+        bytes = bytes.saturating_add(size(id));
         // one to go back to stays, however large
         if n + 1 >= keep || (n > 0 && bytes > max_bytes) {
             let path = dirs.release(id);

@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod changes;
+mod confine;
 pub mod local;
 mod logged;
 mod namespace;
@@ -68,8 +69,9 @@ pub struct RehearsalSettings {
     pub policy: RehearsalPolicy,
     /// What a rehearsal may cost.
     pub limits: RehearsalLimits,
-    /// Whether it goes on where the kernel refuses a network of its own. Mail, S3 and backups lead nowhere all the same;
-    /// what the app's own code sends to others gets there. With settings that are encrypted it never goes on.
+    /// Whether it goes on where the kernel refuses it both a network of its own and a limit to one TCP port. Mail, S3 and
+    /// backups lead nowhere all the same; what the app's own code sends to others gets there. With settings that are
+    /// encrypted it never goes on.
     pub without_isolation: bool,
 }
 
@@ -163,8 +165,12 @@ impl Rehearsal {
                     "rehearsed on a copy of the data: healthy after {} ms, {} collections answer",
                     report.healthy_millis, report.asked
                 )];
-                if let Isolation::None { why } = &report.isolation {
-                    lines.push(format!("it could reach others meanwhile: {why}"));
+                match &report.isolation {
+                    Isolation::Network => {}
+                    Isolation::Tcp { why } => lines.push(format!(
+                        "it could reach nobody by TCP meanwhile, but others by UDP and through the machine's programs: {why}"
+                    )),
+                    Isolation::None { why } => lines.push(format!("it could reach others meanwhile: {why}")),
                 }
                 if report.settings == Neutralised::Encrypted {
                     lines.push("its settings are encrypted: mail, S3 and backups were as they are".to_owned());
@@ -212,6 +218,12 @@ pub struct RehearsalReport {
 pub enum Isolation {
     /// It had a network of its own, with the loopback interface only.
     Network,
+    /// It had the machine's network, but could connect to itself only: by TCP, which is how HTTP, mail and databases are
+    /// reached. UDP and local sockets were open to it.
+    Tcp {
+        /// Why the kernel refused a network of its own.
+        why: String,
+    },
     /// It had the machine's network.
     None {
         /// Why the kernel refused.

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -135,10 +134,7 @@ impl Release {
     /// Finishes a built release: its size, its link to the app's data, its `release.json`, all on disk when this returns. Blocks.
     pub(crate) fn seal(&mut self, dirs: &AppDirs) -> Result<(), Error> {
         let root = dirs.release(self.id);
-        let link = root.join("pb_data");
-        // whatever the repository holds of that name is not the app's data
-        durable::remove(&link).map_err(Error::storage("delete", &link))?;
-        symlink("../../pb_data", &link).map_err(Error::storage("create", &link))?;
+        self.link_data(dirs)?;
         let files = WalkDir::new(&root).into_iter().flatten().filter(|entry| entry.file_type().is_file());
         self.bytes = Some(files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum());
         let path = root.join("release.json");
@@ -147,6 +143,19 @@ impl Release {
         // one call for the thousands of files a build may have written, which nothing has synced
         let folder = std::fs::File::open(&root).map_err(Error::storage("open", &root))?;
         rustix::fs::syncfs(&folder).map_err(|e| Error::storage("sync", &root)(e.into()))
+    }
+
+    /// Makes sure that its `pb_data` is the app's data: without the link PocketBase would begin an empty database there. Blocks.
+    pub(crate) fn link_data(&self, dirs: &AppDirs) -> Result<(), Error> {
+        let (link, data) = (dirs.release(self.id).join("pb_data"), Path::new("../../pb_data"));
+        if fs::read_link(&link).is_ok_and(|to| to == data) {
+            return Ok(());
+        }
+        if link.is_dir() && !link.is_symlink() {
+            // whatever the repository holds of that name is not the app's data
+            durable::remove(&link).map_err(Error::storage("delete", &link))?;
+        }
+        durable::replace_symlink(&link, data).map_err(Error::storage("create", &link))
     }
 
     /// Whether two releases differ in what gets at the app's data: the program, migrations or hooks. Blocks.
@@ -168,8 +177,7 @@ impl Release {
 
     /// Those that are kept, newest first. Blocks.
     pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<Self>, Error> {
-        let ids = Self::ids(dirs)?;
-        ids.into_iter().filter_map(|id| Self::read(dirs, id).transpose()).collect()
+        Ok(Self::ids(dirs)?.into_iter().filter_map(|id| store::readable(Self::read(dirs, id))).collect())
     }
 
     /// The folders there are, newest first, finished or not. Blocks.
@@ -256,10 +264,13 @@ fn told(listen: &[String], port: Port, env: &BTreeMap<String, String>) -> BTreeM
     set.chain(env.clone()).collect()
 }
 
+/// Where an app's process finds programs.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What every app's process finds in its environment; nothing of the server's own gets there.
 fn base_env(dirs: &AppDirs, root: &Path, port: Port) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ("PATH".to_owned(), PATH.to_owned()),
         ("PORT".to_owned(), port.to_string()),
         ("DB_DIR".to_owned(), root.join("pb_data").to_string_lossy().into_owned()),
         ("HOME".to_owned(), dirs.home().to_string_lossy().into_owned()),

@@ -21,7 +21,7 @@ pub mod native;
 mod output;
 pub mod supervisord;
 
-pub(crate) use output::clean;
+pub(crate) use output::{Lines, clean};
 
 /// How many changes a slow receiver of events may be behind before it misses some.
 const EVENT_BACKLOG: usize = 1024;

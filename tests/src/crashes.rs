@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// No operation changes the disk more often.
-const CHANGES: usize = 60;
+const CHANGES: usize = 70;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fails {

@@ -72,7 +72,8 @@ fn a_restore_brings_data_back_and_can_be_taken_back() {
         let point = lab.take_point(&name("app")).await.unwrap();
         assert_eq!((&point.reason, &point.collections), (&PointReason::Asked, &notes(5)));
         write(&world, 5, 1005);
-        assert_eq!(lab.newer_than_point(&name("app"), point.id).await.unwrap(), notes(1000));
+        let newer = lab.newer_than_point(&name("app"), point.id).await.unwrap();
+        assert_eq!((newer.len(), newer[0].rows, newer[0].deleted), (1, 1000, 0));
         assert_eq!(rows(&world), 1005);
 
         let replaced = restore(lab, point.id).await.unwrap();
@@ -207,6 +208,64 @@ fn a_lab_killed_in_any_step_of_a_rollback_with_data_has_release_and_data_of_one_
             assert!(points.iter().any(|point| point.collections == notes(if serves == first { 1010 } else { 10 })));
         });
     }
+}
+
+#[test]
+fn while_an_app_is_exchanged_a_point_can_be_packed_and_no_superuser_made() {
+    let world = World::new();
+    world.life(async |lab| {
+        deploy(lab, "app").await;
+        begin(&world);
+        let point = lab.take_point(&name("app")).await.unwrap();
+        *world.probe.is_sick.lock().unwrap() = true;
+        migrate(&world, "1_second");
+        let started = lab.deploy(lab_core::DeployRequest::new(name("app"))).await.unwrap();
+        reached(lab, "app", started.deployment, DeployStep::Health).await;
+        let refused = lab.create_superuser(&name("app"), "me@example.com", None).await;
+        assert!(matches!(refused, Err(Error::Busy { .. })), "{refused:?}");
+        assert!(lab.export_point(&name("app"), point.id).await.unwrap().metadata().unwrap().len() > 0);
+        *world.probe.is_sick.lock().unwrap() = false;
+        finished(lab, "app", started.deployment).await;
+    });
+}
+
+#[test]
+fn a_record_that_cannot_be_read_hides_no_other() {
+    let world = World::new();
+    let dirs = world.data().app(&name("app"));
+    world.life(async |lab| {
+        two_releases(&world, lab).await;
+        lab.take_point(&name("app")).await.unwrap();
+        lab.take_point(&name("app")).await.unwrap();
+        let point = lab.points(&name("app")).await.unwrap()[0].id;
+        let release = lab.releases(&name("app")).await.unwrap()[1].release.id;
+        let deployment = lab.deployments(&name("app")).await.unwrap()[0].id;
+        std::fs::write(dirs.point(point).join("point.json"), "{").unwrap();
+        std::fs::write(dirs.release(release).join("release.json"), "{").unwrap();
+        std::fs::write(dirs.deployment_record(deployment), "{").unwrap();
+    });
+    world.life(async |lab| {
+        lab.idle().await;
+        world.assert_serves(lab, "app").await;
+        assert_eq!(lab.points(&name("app")).await.unwrap().len(), 2);
+        assert_eq!(lab.releases(&name("app")).await.unwrap().len(), 1);
+        assert_eq!(lab.deployments(&name("app")).await.unwrap().len(), 1);
+        migrate(&world, "2_third");
+        deploy(lab, "app").await;
+    });
+}
+
+#[test]
+fn a_release_that_lost_its_link_to_the_data_gets_it_back_before_it_starts() {
+    let world = World::new();
+    world.life(async |lab| {
+        deploy(lab, "app").await;
+        let dirs = world.data().app(&name("app"));
+        let link = dirs.current().join("pb_data");
+        std::fs::remove_file(&link).unwrap();
+        lab.restart(&name("app")).await.unwrap();
+        assert_eq!(std::fs::read_link(&link).unwrap(), std::path::Path::new("../../pb_data"));
+    });
 }
 
 #[test]

@@ -192,6 +192,10 @@ async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves() 
     let dies = "onBootstrap((e) => { e.next(); $os.cmd('sh', '-c', 'sleep 3; kill -TERM $PPID').start() })";
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", dies)]).await;
     serving.never_noticed(&deployment, "did not stay up").await;
+    // what it printed holds a link to become a superuser
+    let message = &deployment.problem.as_ref().unwrap().message;
+    assert!(message.contains("the link to create the first superuser is left out"), "{message}");
+    assert!(!message.contains("pbinstal"), "{message}");
     serving.real.close().await;
 }
 
@@ -213,6 +217,46 @@ async fn a_rehearsed_app_reaches_nobody() {
     serving.never_noticed(&deployment, "enough").await;
     assert_eq!(outside.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it reached the machine");
     serving.real.close().await;
+}
+
+/// Set where the test below runs itself again.
+const WITHOUT_SYS_ADMIN: &str = "LAB_TEST_WITHOUT_SYS_ADMIN";
+
+#[test]
+fn without_a_network_of_its_own_a_rehearsed_app_reaches_nobody_by_tcp() {
+    if std::env::var_os(WITHOUT_SYS_ADMIN).is_none() {
+        // as in the image and under systemd, where the kernel refuses namespaces
+        let this = "rehearsal::without_a_network_of_its_own_a_rehearsed_app_reaches_nobody_by_tcp";
+        let output = std::process::Command::new("setpriv")
+            .args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", this, "--nocapture"])
+            .env(WITHOUT_SYS_ADMIN, "1")
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && printed.contains("1 passed"), "{printed}\n{said}");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let serving = Serving::begin().await;
+        let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = outside.local_addr().unwrap();
+        outside.set_nonblocking(true).unwrap();
+        let calls = format!(
+            "onBootstrap((e) => {{ e.next(); $http.send({{ url: 'http://{address}/', timeout: 2 }}); throw new Error('out') }})"
+        );
+        let deployment = serving.deploy(&[("pb_hooks/a.pb.js", &calls)]).await;
+        serving.never_noticed(&deployment, "permission denied").await;
+        assert_eq!(outside.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "it reached the machine");
+        let deployment = serving.deploy(&[("pb_hooks/a.pb.js", "// changed")]).await;
+        assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
+        let isolation = &report(&deployment).isolation;
+        assert!(matches!(isolation, Isolation::Tcp { why } if why.contains("a network of its own")), "{isolation:?}");
+        serving.real.close().await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use lab_core::{
     AppName, DataPointId, ReleaseId,
-    data::{Collection, DataPoint, PointReason},
+    data::{Collection, DataPoint, Newer, PointReason},
     release::ReleaseView,
 };
 use serde_json::json;
@@ -46,7 +46,16 @@ pub(crate) async fn data(client: &Client, app: &AppName, what: Data, output: &Ou
         Data::Verify { id } => {
             let point: DataPoint = client.post_long(&format!("{path}/{id}/verify")).await?;
             let wrong = point.checked.as_ref().map(|checked| checked.wrong.join("\n")).unwrap_or_default();
-            output.data(&point, || if wrong.is_empty() { format!("{id} is whole") } else { wrong.clone() });
+            let started = point.checked.as_ref().is_some_and(|checked| checked.started);
+            output.data(&point, || match (wrong.is_empty(), started) {
+                (true, true) => format!("{id} is whole, and PocketBase starts on it"),
+                (true, false) => {
+                    format!(
+                        "the databases of {id} are whole; PocketBase was not started on it (the server's log says why)"
+                    )
+                }
+                (false, _) => wrong.clone(),
+            });
             if !wrong.is_empty() {
                 return Err(CliError::local("the data point is damaged")(wrong.into()));
             }
@@ -71,7 +80,8 @@ fn list(all: &[DataPoint]) -> String {
                 format!("{} MB", point.bytes.div_ceil(1_000_000)),
                 match &point.checked {
                     None => "not looked at".to_owned(),
-                    Some(checked) if checked.wrong.is_empty() => format!("{:.0}", checked.at),
+                    Some(checked) if checked.wrong.is_empty() && checked.started => format!("{:.0}", checked.at),
+                    Some(checked) if checked.wrong.is_empty() => format!("{:.0}, not started", checked.at),
                     Some(_) => "DAMAGED".to_owned(),
                 },
                 held(&point.collections),
@@ -107,13 +117,8 @@ pub(crate) async fn ask_for_rollback(
 }
 
 async fn ask(client: &Client, app: &AppName, id: DataPointId, what: &str, output: &Output) -> Result<(), CliError> {
-    let newer: Vec<Collection> = client.get(&format!("/api/apps/{app}/data/{id}/newer")).await?;
-    let rows: u64 = newer.iter().map(|collection| collection.rows).sum();
-    let lost = if newer.is_empty() {
-        format!("Nothing was added since data point {id}")
-    } else {
-        format!("{rows} rows are newer than data point {id} and will be taken away ({})", held(&newer))
-    };
+    let newer: Vec<Newer> = client.get(&format!("/api/apps/{app}/data/{id}/newer")).await?;
+    let lost = lost(&newer, id);
     if !output.is_interactive() {
         return Err(CliError::Usage(format!("{lost}; give --yes to go on without being asked")));
     }
@@ -121,6 +126,29 @@ async fn ask(client: &Client, app: &AppName, id: DataPointId, what: &str, output
         return Ok(());
     }
     Err(CliError::Usage(format!("{app} was not {what}")))
+}
+
+/// How many of a collection's rows are meant.
+type Rows = fn(&Newer) -> u64;
+
+/// What would be lost, in words.
+fn lost(newer: &[Newer], id: DataPointId) -> String {
+    let kinds: [(&str, Rows); 3] = [
+        ("rows are newer and will be taken away", |it| it.rows),
+        ("rows that changed since will be as they were", |it| it.changed),
+        ("rows that were deleted since will be there again", |it| it.deleted),
+    ];
+    let parts = kinds.iter().filter_map(|(what, of)| {
+        let rows = newer.iter().filter(|it| of(it) > 0).map(|it| Collection { name: it.name.clone(), rows: of(it) });
+        let rows: Vec<Collection> = rows.collect();
+        let sum: u64 = rows.iter().map(|it| it.rows).sum();
+        (sum > 0).then(|| format!("{sum} {what} ({})", held(&rows)))
+    });
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() {
+        return format!("No row differs from data point {id}");
+    }
+    format!("Compared with data point {id}, {}", parts.join(", "))
 }
 
 /// Writes what the server sends into a new file; how many bytes it was.

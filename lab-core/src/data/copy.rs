@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     io::Read,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,18 +20,33 @@ use crate::durable;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// What `SQLite` keeps beside a database while it is open. A copy by `VACUUM INTO` holds what is in them.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// Where `PocketBase` puts uploads: files of a name of their own, written once.
+/// Where `PocketBase` puts uploads: files of a name of their own, written once. A visitor chooses what is in them.
 const UPLOADS: &str = "storage";
+/// Where it puts its own backups, also written once.
+const BACKUPS: &str = "backups";
+/// What it is about to delete. Neither this nor the backups are in the backups that it makes.
+const DELETED: &str = ".pb_temp_to_delete";
+/// `PocketBase` writes what an upload's headers are into a file beside it, in place; and a short file costs more as a
+/// second name than it saves.
+const ATTRIBUTES: &str = "attrs";
+const SHORT: u64 = 4 << 10;
+/// So many bytes stay free for the apps when a copy is made that is kept.
+const RESERVE: u64 = 64 << 20;
 /// How long a database may be locked by the app before the copy fails.
 const LOCKED: Duration = Duration::from_secs(10);
 /// How many of `SQLite`'s steps are done between two looks whether the copy is still wanted.
 const STEPS: i32 = 10_000;
+/// So much of what is left out is told.
+const MOST_LEFT_OUT: usize = 20;
 
 /// What a copy may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyLimits {
     /// Bytes that have to be written: uploads that get a second name cost none.
     pub max_bytes: u64,
+    /// Whether it is kept: on disk when the copy returns, with the backups that `PocketBase` made itself. Otherwise it is one
+    /// that is thrown away soon.
+    pub is_kept: bool,
 }
 
 /// What was copied.
@@ -40,34 +56,51 @@ pub struct Copied {
     pub databases: Vec<PathBuf>,
     /// Bytes that were written.
     pub bytes: u64,
-    /// Uploads that got a second name.
+    /// Uploads and backups that share what is in them with the data: by their blocks, where the file system can, else as a
+    /// second name.
     pub linked: u64,
-    /// What is neither file nor folder, which no app of `PocketBase` makes: left out, relative to the folder.
+    /// What is neither file nor folder, which no app of `PocketBase` makes: left out, relative to the folder. At most 20.
     pub left_out: Vec<PathBuf>,
 }
 
 /// Copies the folder `from` to `to`, which must not exist. The app may run: each database is copied as it was at one
-/// moment. The copy is on disk when this returns; what a failure leaves of it is for the caller to delete. Blocks.
+/// moment, and every upload is there that a record of it names. What a failure leaves of it is for the caller to delete.
+/// Blocks.
 ///
 /// # Errors
-/// [`DataError::TooLarge`] before anything is copied, [`DataError::Cancelled`] soon after `cancel`.
+/// [`DataError::TooLarge`] and [`DataError::NoSpace`] before anything is copied, [`DataError::Cancelled`] soon after `cancel`.
 pub fn copy(from: &Path, to: &Path, limits: CopyLimits, cancel: &CancellationToken) -> Result<Copied, DataError> {
-    let entries = list(from)?;
-    let bytes = entries.iter().filter(|entry| !is_upload(entry.relative())).map(Entry::len).sum();
+    let mut entries = list(from, Path::new(""))?;
+    let bytes = entries.iter().map(Entry::len).sum();
     if bytes > limits.max_bytes {
         return Err(DataError::TooLarge { bytes, limit: limits.max_bytes });
     }
-    let mut copied = Copied::default();
-    durable::create_private_dir(to).map_err(file("create", to))?;
-    for entry in entries {
-        if cancel.is_cancelled() {
-            return Err(DataError::Cancelled);
-        }
-        copy_entry(&entry, to, cancel, &mut copied)?;
+    if limits.is_kept {
+        fits(bytes, to.parent().unwrap_or(to))?;
     }
-    let folder = fs::File::open(to).map_err(file("open", to))?;
-    rustix::fs::syncfs(&folder).map_err(|e| file("sync", to)(e.into()))?;
-    Ok(copied)
+    durable::create_private_dir(to).map_err(file("create", to))?;
+    let mut copying = Copying { to, cancel, copied: Copied::default(), can_clone: true };
+    // a record's files are there before the record is, so they are looked for once the databases are copied: an upload too
+    // many harms nobody
+    entries.sort_by_key(|entry| entry.kind);
+    copying.entries(&entries)?;
+    copying.entries(&list(from, Path::new(UPLOADS))?)?;
+    if limits.is_kept {
+        copying.entries(&list(from, Path::new(BACKUPS))?)?;
+        let folder = fs::File::open(to).map_err(file("open", to))?;
+        rustix::fs::syncfs(&folder).map_err(|e| file("sync", to)(e.into()))?;
+    }
+    Ok(copying.copied)
+}
+
+/// Whether so much more fits on the disk of `folder`, with something left for the apps.
+fn fits(bytes: u64, folder: &Path) -> Result<(), DataError> {
+    let disk = rustix::fs::statvfs(folder).map_err(|e| file("look at the disk of", folder)(e.into()))?;
+    let (needed, free) = (bytes.saturating_add(RESERVE), disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free < needed {
+        return Err(DataError::NoSpace { needed, free });
+    }
+    Ok(())
 }
 
 /// One thing below the folder that is copied.
@@ -78,7 +111,8 @@ struct Entry {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In the order in which they are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Folder,
     Database,
@@ -94,26 +128,39 @@ impl Entry {
     fn len(&self) -> u64 {
         match self.kind {
             Kind::File { bytes } => bytes,
-            Kind::Database => self.found.metadata().map_or(0, |metadata| metadata.len()),
+            Kind::Database => {
+                let mut beside = self.found.path().as_os_str().to_owned();
+                beside.push(BESIDE[0]);
+                let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+                len(self.found.path()) + len(Path::new(&beside))
+            }
             Kind::Folder | Kind::Other => 0,
         }
     }
 }
 
-/// Everything below `from` that is to be copied, folders before what is in them.
-fn list(from: &Path) -> Result<Vec<Entry>, DataError> {
+/// Everything in the folder `below` of `from` that is to be copied, folders before what is in them; of the whole of `from`,
+/// where `below` is empty, without the folders of which each is listed by itself or not at all.
+fn list(from: &Path, below: &Path) -> Result<Vec<Entry>, DataError> {
+    let is_all = below.as_os_str().is_empty();
     let mut entries = Vec::new();
-    for entry in WalkDir::new(from).min_depth(1).sort_by_file_name() {
+    let walk =
+        WalkDir::new(from.join(below)).min_depth(usize::from(is_all)).follow_root_links(is_all).sort_by_file_name();
+    let is_meant = |entry: &DirEntry| {
+        let apart = [UPLOADS, BACKUPS, DELETED];
+        !(is_all && entry.depth() == 1 && apart.iter().any(|name| entry.file_name() == *name))
+    };
+    for entry in walk.into_iter().filter_entry(is_meant) {
         let entry = match entry {
             Ok(entry) => entry,
             // the app may delete files while they are listed
-            Err(error) if is_gone(&error) && error.depth() > 0 => continue,
+            Err(error) if is_gone(&error) && (error.depth() > 0 || !is_all) => continue,
             Err(error) => {
                 let path = error.path().unwrap_or(from).to_owned();
                 return Err(DataError::File { action: "read", path, source: error.into() });
             }
         };
-        match kind(&entry) {
+        match kind(&entry, is_all) {
             Ok(None) => {}
             Ok(Some(kind)) => entries.push(Entry { found: entry, top: from.to_owned(), kind }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -128,15 +175,15 @@ fn is_gone(error: &walkdir::Error) -> bool {
 }
 
 /// What it is; `None` for what `SQLite` keeps beside a database.
-fn kind(entry: &DirEntry) -> io::Result<Option<Kind>> {
+fn kind(entry: &DirEntry, may_be_database: bool) -> io::Result<Option<Kind>> {
     let kind = entry.file_type();
     Ok(Some(if kind.is_dir() {
         Kind::Folder
     } else if !kind.is_file() {
         Kind::Other
-    } else if is_database(entry.path())? {
+    } else if may_be_database && is_database(entry.path())? {
         Kind::Database
-    } else if is_beside_a_database(entry.path()) {
+    } else if may_be_database && is_beside_a_database(entry.path()) {
         return Ok(None);
     } else {
         Kind::File { bytes: entry.metadata()?.len() }
@@ -159,44 +206,76 @@ fn is_beside_a_database(path: &Path) -> bool {
     database.is_some_and(|name| is_database(&path.with_file_name(name)).unwrap_or(false))
 }
 
-fn is_upload(relative: &Path) -> bool {
-    relative.starts_with(UPLOADS)
+/// Whether this is among what the app only keeps, whatever is in it: never a database. `relative` to the data's folder.
+pub(super) fn is_kept_only(relative: &Path) -> bool {
+    [UPLOADS, BACKUPS].iter().any(|folder| relative.starts_with(folder))
 }
 
-fn copy_entry(entry: &Entry, to: &Path, cancel: &CancellationToken, copied: &mut Copied) -> Result<(), DataError> {
-    let (relative, from) = (entry.relative(), entry.found.path());
-    let target = to.join(relative);
-    match entry.kind {
-        Kind::Folder => durable::create_private_dir(&target).map_err(file("create", &target))?,
-        Kind::Other => copied.left_out.push(relative.to_owned()),
-        Kind::Database => {
-            vacuum_into(from, &target, cancel)?;
-            copied.databases.push(relative.to_owned());
-            copied.bytes += fs::metadata(&target).map_err(file("read", &target))?.len();
+/// A copy under way.
+struct Copying<'a> {
+    to: &'a Path,
+    cancel: &'a CancellationToken,
+    copied: Copied,
+    /// Whether the file system can share blocks, as far as is known.
+    can_clone: bool,
+}
+
+impl Copying<'_> {
+    fn entries(&mut self, entries: &[Entry]) -> Result<(), DataError> {
+        for entry in entries {
+            if self.cancel.is_cancelled() {
+                return Err(DataError::Cancelled);
+            }
+            self.entry(entry)?;
         }
-        Kind::File { .. } => {
-            let linked = if is_upload(relative) {
-                fs::hard_link(from, &target)
-            } else {
-                Err(io::ErrorKind::CrossesDevices.into())
-            };
-            let done = match linked {
-                Ok(()) => {
-                    copied.linked += 1;
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), DataError> {
+        let (relative, from) = (entry.relative(), entry.found.path());
+        let target = self.to.join(relative);
+        match entry.kind {
+            Kind::Folder => durable::create_private_dir(&target).map_err(file("create", &target))?,
+            Kind::Other if self.copied.left_out.len() < MOST_LEFT_OUT => self.copied.left_out.push(relative.to_owned()),
+            Kind::Other => {}
+            Kind::Database => {
+                vacuum_into(from, &target, self.cancel)?;
+                self.copied.databases.push(relative.to_owned());
+                self.copied.bytes += fs::metadata(&target).map_err(file("read", &target))?.len();
+            }
+            Kind::File { bytes } => {
+                let is_short = bytes < SHORT || from.extension().is_some_and(|end| end == ATTRIBUTES);
+                if is_kept_only(relative) && !is_short && self.share(from, &target) {
+                    self.copied.linked += 1;
                     return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
-                // another file system, or one without links
-                Err(_) => fs::copy(from, &target),
-            };
-            match done {
-                Ok(bytes) => copied.bytes += bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => {}
-                Err(source) => return Err(file("copy", from)(source)),
+                match fs::copy(from, &target) {
+                    Ok(bytes) => self.copied.bytes += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => {}
+                    Err(source) => return Err(file("copy", from)(source)),
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Makes `to` the same file without writing it again; false where that cannot be: another file system, or one without
+    /// links. Shared blocks are better than a second name: who writes into one of the two leaves the other as it was.
+    fn share(&mut self, from: &Path, to: &Path) -> bool {
+        self.can_clone = self.can_clone && clone(from, to).is_ok();
+        self.can_clone || fs::hard_link(from, to).is_ok()
+    }
+}
+
+/// Makes `to` a file of its own with the blocks of `from` (`FICLONE`): Btrfs and XFS can. Nothing is left of a failure.
+fn clone(from: &Path, to: &Path) -> io::Result<()> {
+    let source = fs::File::open(from)?;
+    let mode = source.metadata()?.mode();
+    let target = fs::OpenOptions::new().write(true).create_new(true).mode(mode & 0o777).open(to)?;
+    rustix::fs::ioctl_ficlone(&target, &source).map_err(|error| {
+        let _ = fs::remove_file(to);
+        error.into()
+    })
 }
 
 /// Copies one moment of a database that others may be writing to (<https://sqlite.org/lang_vacuum.html>, "VACUUM INTO").

@@ -13,8 +13,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Collection, CopyLimits, check, collections, copy};
-use crate::{AppName, DataPointId, DeploymentId, Error, ReleaseId, deploy::store::read_json, durable, layout::AppDirs};
+use super::{Collection, CopyLimits, Newer, check, collections, copy};
+use crate::{
+    AppName, DataPointId, DeploymentId, Error, ReleaseId,
+    deploy::store::{read_json, readable},
+    durable,
+    layout::AppDirs,
+};
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests;
 
 /// A data point's own file.
 const RECORD: &str = "point.json";
@@ -72,6 +81,9 @@ pub struct DataPoint {
     pub bytes: u64,
     /// What is in it.
     pub collections: Vec<Collection>,
+    /// What was there and is not in it, because it is neither file nor folder. At most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<PathBuf>,
     /// What the last look at it found; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Checked>,
@@ -86,7 +98,7 @@ pub(crate) fn list(dirs: &AppDirs) -> Result<Vec<DataPoint>, Error> {
         Err(error) => return Err(Error::storage("read", &folder)(error)),
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut points = ids.filter_map(|id| read(dirs, id).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let mut points: Vec<_> = ids.filter_map(|id| readable(read(dirs, id))).collect();
     points.sort_unstable_by_key(|point| std::cmp::Reverse(point.id));
     Ok(points)
 }
@@ -107,7 +119,7 @@ pub(crate) fn data_of(dirs: &AppDirs, id: DataPointId) -> PathBuf {
 }
 
 /// What of the app's data is not in a data point, by collection. Blocks.
-pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Collection>, Error> {
+pub(crate) fn newer(dirs: &AppDirs, id: DataPointId) -> Result<Vec<Newer>, Error> {
     Ok(super::newer(&dirs.data(), &dirs.point(id).join(DATA))?)
 }
 
@@ -129,8 +141,8 @@ pub(crate) fn take(
     let taken = (|| {
         let copied = copy(&dirs.data(), &making.join(DATA), UNBOUNDED, cancel)?;
         let collections = collections(&making.join(DATA))?;
-        let (app, taken_at) = (app.clone(), Timestamp::now());
-        let point = DataPoint { id, app, taken_at, reason, release, bytes: copied.bytes, collections, checked: None };
+        let (app, taken_at, bytes, left_out) = (app.clone(), Timestamp::now(), copied.bytes, copied.left_out);
+        let point = DataPoint { id, app, taken_at, reason, release, bytes, collections, left_out, checked: None };
         write(&making, &point)?;
         durable::rename(&making, &dirs.point(id)).map_err(Error::storage("keep", &making))?;
         Ok(point)
@@ -143,7 +155,7 @@ pub(crate) fn take(
 }
 
 /// A disk that is full is told as such; there is no other bound.
-const UNBOUNDED: CopyLimits = CopyLimits { max_bytes: u64::MAX };
+const UNBOUNDED: CopyLimits = CopyLimits { max_bytes: u64::MAX, is_kept: true };
 
 /// Where a data point is while it is made: a name that no id has.
 fn making(dirs: &AppDirs, id: DataPointId) -> Result<std::path::PathBuf, Error> {
@@ -170,10 +182,15 @@ pub(crate) fn keep_checked(dirs: &AppDirs, mut point: DataPoint, checked: Checke
     Ok(point)
 }
 
-/// Deletes all but the newest `keep`, and of those all but the newest that are older than `since`. Blocks.
-pub(crate) fn prune(dirs: &AppDirs, keep: usize, since: Timestamp) -> Result<(), Error> {
+/// Deletes all but the newest `keep`, and of those all but the newest that are older than `since`; none that is in use. Blocks.
+pub(crate) fn prune(
+    dirs: &AppDirs,
+    keep: usize,
+    since: Timestamp,
+    in_use: impl Fn(DataPointId) -> bool,
+) -> Result<(), Error> {
     for (n, point) in list(dirs)?.into_iter().enumerate().skip(1) {
-        if n >= keep || point.taken_at < since {
+        if (n >= keep || point.taken_at < since) && !in_use(point.id) {
             let path = dirs.point(point.id);
             durable::remove(&path).map_err(Error::storage("delete", &path))?;
         }
@@ -197,17 +214,20 @@ impl Restore {
         release: Option<ReleaseId>,
         cancel: &CancellationToken,
     ) -> Result<Self, Error> {
+        // of an earlier restore, which could not keep what it replaced
+        recover(dirs, |_| false)?;
         let (id, app) = (DataPointId::new(), point.app.clone());
         let reason = PointReason::Replaced { by: point.id };
-        let (taken_at, collections) = (Timestamp::now(), Vec::new());
-        let replaced = DataPoint { id, app, taken_at, reason, release, bytes: 0, collections, checked: None };
+        let (taken_at, collections, left_out) = (Timestamp::now(), Vec::new(), Vec::new());
+        let replaced = DataPoint { id, app, taken_at, reason, release, bytes: 0, collections, left_out, checked: None };
         let restore = Self { dirs: dirs.clone(), replaced };
         let prepared = (|| {
             let making = making(dirs, id)?;
             copy(&dirs.point(point.id).join(DATA), &making.join(DATA), UNBOUNDED, cancel)?;
-            write(&making, &restore.replaced)?;
             let mark = making.join(DATA).join(MARK);
-            durable::write(&mark, id.to_string().as_bytes(), 0o600).map_err(Error::storage("write", &mark))
+            durable::write(&mark, id.to_string().as_bytes(), 0o600).map_err(Error::storage("write", &mark))?;
+            // last: with it and without the mark it is what a restore replaced
+            write(&making, &restore.replaced)
         })();
         match prepared {
             Ok(()) => Ok(restore),
@@ -250,7 +270,11 @@ fn exchange(dirs: &AppDirs, making: &Path) -> Result<(), Error> {
 
 /// Whether the data is what a restore put there that makes the data point `id` of what it replaced.
 pub(crate) fn is_exchanged(dirs: &AppDirs, id: DataPointId) -> bool {
-    fs::read_to_string(dirs.data().join(MARK)).is_ok_and(|mark| mark == id.to_string())
+    has_mark(&dirs.data(), id)
+}
+
+fn has_mark(data: &Path, id: DataPointId) -> bool {
+    fs::read_to_string(data.join(MARK)).is_ok_and(|mark| mark == id.to_string())
 }
 
 fn keep(dirs: &AppDirs, making: &Path, mut replaced: DataPoint) -> Result<DataPoint, Error> {
@@ -259,8 +283,10 @@ fn keep(dirs: &AppDirs, making: &Path, mut replaced: DataPoint) -> Result<DataPo
     write(making, &replaced)?;
     let kept = dirs.point(replaced.id);
     durable::rename(making, &kept).map_err(Error::storage("keep", making))?;
-    let mark = dirs.data().join(MARK);
-    durable::remove(&mark).map_err(Error::storage("delete", &mark))?;
+    if is_exchanged(dirs, replaced.id) {
+        let mark = dirs.data().join(MARK);
+        durable::remove(&mark).map_err(Error::storage("delete", &mark))?;
+    }
     Ok(replaced)
 }
 
@@ -269,6 +295,13 @@ fn take_back(dirs: &AppDirs, making: &Path, id: DataPointId) -> Result<(), Error
         exchange(dirs, making)?;
     }
     durable::remove(making).map_err(Error::storage("delete", making))
+}
+
+/// What a restore replaced and did not keep, though a later one has put other data in its place.
+fn replaced_in(making: &Path, id: DataPointId) -> Option<DataPoint> {
+    let data = making.join(DATA);
+    let point = read_json::<DataPoint>(&making.join(RECORD)).ok()?;
+    (matches!(point.reason, PointReason::Replaced { .. }) && data.is_dir() && !has_mark(&data, id)).then_some(point)
 }
 
 /// Ends what a crash left: a data point that was being made is deleted, and a restore is taken back if `undo` says so of the
@@ -285,13 +318,17 @@ pub(crate) fn recover(dirs: &AppDirs, undo: impl Fn(DataPointId) -> bool) -> Res
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix('.')) else { continue };
         let making = entry.path();
         let Ok(id) = name.parse::<DataPointId>() else { continue };
-        if !is_exchanged(dirs, id) || undo(id) {
+        if is_exchanged(dirs, id) && !undo(id) {
+            let path = making.join(RECORD);
+            let replaced = read_json(&path).map_err(Error::storage("read", &path))?;
+            keep(dirs, &making, replaced)?;
+        } else if !is_exchanged(dirs, id)
+            && let Some(replaced) = replaced_in(&making, id)
+        {
+            keep(dirs, &making, replaced)?;
+        } else {
             take_back(dirs, &making, id)?;
-            continue;
         }
-        let path = making.join(RECORD);
-        let replaced: DataPoint = read_json(&path).map_err(Error::storage("read", &path))?;
-        keep(dirs, &making, replaced)?;
     }
     let mark = dirs.data().join(MARK);
     durable::remove(&mark).map_err(Error::storage("delete", &mark))

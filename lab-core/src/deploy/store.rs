@@ -31,9 +31,17 @@ pub(crate) fn read(dirs: &AppDirs, id: DeploymentId) -> Result<Option<Deployment
     }
 }
 
-/// The newest record. Blocks.
+/// The newest record that can be read. Blocks.
 pub(crate) fn newest(dirs: &AppDirs) -> Result<Option<Deployment>, Error> {
-    ids(dirs)?.first().map_or(Ok(None), |id| read(dirs, *id))
+    Ok(ids(dirs)?.into_iter().find_map(|id| readable(read(dirs, id))))
+}
+
+/// One of many: a file that cannot be read is told, and no reason to be without the others.
+pub(crate) fn readable<T>(read: Result<Option<T>, Error>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        tracing::warn!(error = error.report(), "a record is left out; delete its file, or put it right");
+        None
+    })
 }
 
 /// Marks a deployment that was under way when the lab ended. Blocks.

@@ -57,6 +57,18 @@ fn armed() -> MutexGuard<'static, Vec<Armed>> {
     ARMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A crash in the middle of deleting the folder `path`, which leaves part of it.
+pub(super) fn removal(path: &Path) -> io::Result<()> {
+    change(path).inspect_err(|_| {
+        let first = std::fs::read_dir(path).ok().and_then(|mut entries| entries.find_map(Result::ok));
+        // the crash is what is told
+        let _ = first.map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(entry.path()),
+            _ => std::fs::remove_file(entry.path()),
+        });
+    })
+}
+
 /// Before a change at `path`.
 pub(super) fn change(path: &Path) -> io::Result<()> {
     let mut armed = armed();

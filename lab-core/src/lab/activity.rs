@@ -21,6 +21,8 @@ pub(crate) enum Doing {
     Removing,
     /// Its variables or domains are changed.
     Configuring,
+    /// Its program is run on the data beside it.
+    MakingSuperuser,
     /// A data point of its data is taken or looked at.
     Copying,
     /// A data point takes the place of its data.
@@ -38,6 +40,7 @@ impl fmt::Display for Doing {
             Self::Restarting => f.write_str("it is being restarted"),
             Self::Removing => f.write_str("it is being removed"),
             Self::Configuring => f.write_str("its settings are being changed"),
+            Self::MakingSuperuser => f.write_str("a superuser is being made"),
             Self::Copying => f.write_str("its data is being copied"),
             Self::Restoring => f.write_str("its data is being restored"),
             Self::Recovering => f.write_str("it is being brought back after a start of the lab"),

@@ -154,8 +154,8 @@ impl Lab {
         let port = port_of(app)?;
         let env = self.app_env(&dirs).await?;
         {
-            let dirs = dirs.clone();
-            blocking(move || reconcile::make_app_dirs(&dirs)).await?;
+            let (dirs, release) = (dirs.clone(), release.clone());
+            blocking(move || reconcile::make_app_dirs(&dirs).and_then(|()| release.link_data(&dirs))).await?;
         }
         let process = release.process(&dirs, port, &env, self.settings().stop_grace);
         Ok(self.backends().supervisor.start(process).await?)

@@ -10,7 +10,7 @@ use crate::{
     App, AppName, DataPointId, Error, Lab, ReleaseId,
     blocking::blocking,
     data::{
-        Checked, Collection, DataPoint, PointReason,
+        Checked, DataPoint, Newer, PointReason,
         points::{self, Restore},
     },
     layout::AppDirs,
@@ -31,9 +31,13 @@ impl Lab {
         self.to_its_end(async move {
             let release = lab.record(&name).await?.release;
             let activity = lab.begin(&name, Doing::Copying)?;
-            let point = lab.point_of(&name, PointReason::Asked, release, &activity.cancel).await?;
-            lab.prune_points(&name).await;
-            Ok(point)
+            let point = lab.point_of(&name, PointReason::Asked, release, &activity.cancel).await;
+            if point.is_ok() {
+                lab.prune_points(&name).await;
+            }
+            drop(activity);
+            lab.observe(&name).await;
+            point
         })
         .await
     }
@@ -45,8 +49,8 @@ impl Lab {
         blocking(move || points::list(&dirs)).await
     }
 
-    /// How many rows of each collection the app has now that a data point lacks: what a restore would take away.
-    pub async fn newer_than_point(&self, app: &AppName, id: DataPointId) -> Result<Vec<Collection>, Error> {
+    /// How the rows of each collection differ from those of a data point: what a restore would take away, or bring back.
+    pub async fn newer_than_point(&self, app: &AppName, id: DataPointId) -> Result<Vec<Newer>, Error> {
         self.point(app, id).await?;
         let dirs = self.dirs(app);
         blocking(move || points::newer(&dirs, id)).await
@@ -56,11 +60,19 @@ impl Lab {
     pub async fn export_point(&self, app: &AppName, id: DataPointId) -> Result<std::fs::File, Error> {
         let (lab, name) = (self.clone(), app.clone());
         self.to_its_end(async move {
-            // nothing deletes it meanwhile
-            let _activity = lab.begin(&name, Doing::Copying)?;
-            lab.point(&name, id).await?;
-            let (dirs, work) = (lab.dirs(&name), lab.settings().data.work_root());
-            blocking(move || points::export(&dirs, id, &work)).await
+            // it never changes, so whatever else is done to the app may go on; only deleted it must not be
+            lab.packed().push(id);
+            let packed = async {
+                lab.point(&name, id).await?;
+                let (dirs, work) = (lab.dirs(&name), lab.settings().data.work_root());
+                blocking(move || points::export(&dirs, id, &work)).await
+            };
+            let packed = packed.await;
+            let mut all = lab.packed();
+            if let Some(at) = all.iter().position(|it| *it == id) {
+                all.swap_remove(at);
+            }
+            packed
         })
         .await
     }
@@ -71,19 +83,30 @@ impl Lab {
         let (lab, name) = (self.clone(), app.clone());
         self.to_its_end(async move {
             let activity = lab.begin(&name, Doing::Copying)?;
-            let point = lab.point(&name, id).await?;
-            let dirs = lab.dirs(&name);
-            let mut wrong = blocking({
-                let dirs = dirs.clone();
-                move || points::verify(&dirs, id)
-            })
-            .await?;
-            // what is broken on disk would only be told once more
-            let started = wrong.is_empty() && lab.starts_on(&name, &point, &activity.cancel, &mut wrong).await?;
-            let checked = Checked { at: Timestamp::now(), wrong, started };
-            blocking(move || points::keep_checked(&dirs, point, checked)).await
+            let checked = lab.check_point(&name, id, &activity.cancel).await;
+            drop(activity);
+            lab.observe(&name).await;
+            checked
         })
         .await
+    }
+
+    async fn check_point(
+        &self,
+        name: &AppName,
+        id: DataPointId,
+        cancel: &CancellationToken,
+    ) -> Result<DataPoint, Error> {
+        let (point, dirs) = (self.point(name, id).await?, self.dirs(name));
+        let mut wrong = blocking({
+            let dirs = dirs.clone();
+            move || points::verify(&dirs, id)
+        })
+        .await?;
+        // what is broken on disk would only be told once more
+        let started = wrong.is_empty() && self.starts_on(name, &point, cancel, &mut wrong).await?;
+        let checked = Checked { at: Timestamp::now(), wrong, started };
+        blocking(move || points::keep_checked(&dirs, point, checked)).await
     }
 
     /// Starts PocketBase on a copy of a data point; whether it was started.
@@ -110,7 +133,10 @@ impl Lab {
             (points::data_of(&dirs, point.id), self.settings().data.work_root().join(point.id.to_string()));
         match self.rehearse(&dirs, &release, data, work, Arc::new(Silent), cancel).await {
             Ok(Rehearsal::Passed(_)) => Ok(true),
-            Ok(Rehearsal::Skipped { .. }) => Ok(false),
+            Ok(Rehearsal::Skipped { why }) => {
+                self.warn(name, format!("PocketBase was not started on the data point {}: {why}", point.id));
+                Ok(false)
+            }
             Err(error @ Error::Rehearsal(RehearsalError::Cancelled | RehearsalError::Io { .. })) => Err(error),
             Err(error @ Error::Rehearsal(_)) => {
                 wrong.push(error.report());
@@ -132,20 +158,26 @@ impl Lab {
             let release = reconcile::serving_release(&dirs, &app).await?;
             let release = release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
             let restore = lab.prepared(&dirs, point, app.release, &activity.cancel).await?;
-            let restored = lab.exchange_data(&app, &release, restore).await;
+            let restore = Arc::new(restore);
+            let restored = lab.exchange_data(&app, &release, restore.clone()).await;
             lab.lift(&name);
-            lab.apply_routes().await?;
+            let routed = lab.apply_routes().await;
+            // it counts every row: requests do not wait for that
+            let replaced = match restored {
+                Ok(()) => blocking(move || restore.keep()).await,
+                Err(error) => Err(error),
+            };
             drop(activity);
             lab.observe(&name).await;
-            let replaced = restored?;
+            routed?;
+            let replaced = replaced?;
             lab.prune_points(&name).await;
             Ok(replaced)
         })
         .await
     }
 
-    async fn exchange_data(&self, app: &App, release: &Release, restore: Restore) -> Result<DataPoint, Error> {
-        let restore = std::sync::Arc::new(restore);
+    async fn exchange_data(&self, app: &App, release: &Release, restore: Arc<Restore>) -> Result<(), Error> {
         let stopped = async {
             self.hold(&app.name).await?;
             self.backends().supervisor.stop(&app.name).await?;
@@ -157,7 +189,7 @@ impl Lab {
             Err(error) => Err(error),
         };
         match restored {
-            Ok(()) => blocking(move || restore.keep()).await,
+            Ok(()) => Ok(()),
             Err(error) => {
                 // the app must not touch the data while it goes back
                 self.backends().supervisor.stop(&app.name).await?;
@@ -198,13 +230,18 @@ impl Lab {
         cancel: &CancellationToken,
     ) -> Result<DataPoint, Error> {
         let (dirs, name, cancel) = (self.dirs(app), app.clone(), cancel.clone());
-        blocking(move || {
+        let taken = blocking(move || {
             if !dirs.data().is_dir() {
                 return Err(Error::NoData(name));
             }
             points::take(&dirs, &name, reason, release, &cancel)
-        })
-        .await
+        });
+        let point = taken.await?;
+        for path in &point.left_out {
+            let path = path.display();
+            self.warn(app, format!("`{path}` in its data is neither file nor folder: it is in no data point"));
+        }
+        Ok(point)
     }
 
     /// The newest data point of a release's data.
@@ -225,7 +262,8 @@ impl Lab {
     pub(crate) async fn prune_points(&self, app: &AppName) {
         let (dirs, keep) = (self.dirs(app), self.settings().kept_points.max(1));
         let since = Timestamp::now() - self.settings().points_for;
-        if let Err(error) = blocking(move || points::prune(&dirs, keep, since)).await {
+        let lab = self.clone();
+        if let Err(error) = blocking(move || points::prune(&dirs, keep, since, |id| lab.packed().contains(&id))).await {
             self.warn(app, format!("old data points were not deleted: {}", error.report()));
         }
     }

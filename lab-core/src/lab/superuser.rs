@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    AppName, Error, Lab, Port, Secret, reconcile,
+    AppName, Error, Lab, Port, Secret,
+    lab::activity::Doing,
+    reconcile,
     release::Release,
     supervisor::{ProcessSpec, ProcessState},
 };
@@ -39,6 +41,21 @@ impl Lab {
         if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.expose().len()) {
             return Err(fail(format!("the password must have {MIN_PASSWORD} to {MAX_PASSWORD} bytes")));
         }
+        self.record(app).await?;
+        let (lab, name, email) = (self.clone(), app.clone(), email.to_owned());
+        self.to_its_end(async move {
+            // its program is run on the data: nothing may exchange either meanwhile
+            let activity = lab.begin(&name, Doing::MakingSuperuser)?;
+            let made = lab.make_superuser(&name, &email, password).await;
+            drop(activity);
+            lab.observe(&name).await;
+            made
+        })
+        .await
+    }
+
+    async fn make_superuser(&self, app: &AppName, email: &str, password: Secret) -> Result<Secret, Error> {
+        let fail = |reason: String| Error::Superuser { app: app.clone(), reason };
         let record = self.record(app).await?;
         let dirs = self.dirs(app);
         let release =
@@ -49,7 +66,7 @@ impl Lab {
         let process = release.process(&dirs, port, &env, self.settings().stop_grace);
         let passing = random_password(40);
         let generation = Generation::of(&release);
-        let said = run_commands(&process, generation, email, &passing).await.map_err(&fail)?;
+        let said = run_commands(&process, generation, email, &passing).await.map_err(fail)?;
         set_password(port, generation, email, &passing, &password).await.map_err(|reason| {
             fail(if said.is_empty() { reason } else { format!("{reason}; its program said: {said}") })
         })?;

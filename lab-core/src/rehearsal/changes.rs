@@ -6,10 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::{self, DataError};
+
+#[cfg(test)]
+mod tests;
 
 /// What became of one collection. Those whose names begin with `_` are `PocketBase`'s own and are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,16 +31,21 @@ pub struct CollectionChange {
     /// Whether its rules, indexes or options are others.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rules: bool,
+    /// Whether it is a view, which holds nothing of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub view: bool,
     /// Its rows before and after, where it has fewer now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fewer_rows: Option<FewerRows>,
 }
 
 impl CollectionChange {
-    /// Whether something that was there is not any more.
+    /// Whether a migration takes away something that was there. Rows that the app's own code deletes at a start it deletes
+    /// at every start.
     pub fn is_loss(&self) -> bool {
         let is_gone = |change: Change| change == Change::Removed;
-        is_gone(self.change) || self.fewer_rows.is_some() || self.fields.iter().any(|field| is_gone(field.change))
+        let are_rows_gone = self.fewer_rows.is_some_and(|rows| rows.migrated);
+        !self.view && (is_gone(self.change) || are_rows_gone || self.fields.iter().any(|field| is_gone(field.change)))
     }
 }
 
@@ -47,6 +56,14 @@ pub struct FewerRows {
     pub before: u64,
     /// Rows after.
     pub after: u64,
+    /// Whether a migration ran in between.
+    #[serde(default = "is_so")]
+    pub migrated: bool,
+}
+
+/// What earlier versions of Lab wrote did not say.
+fn is_so() -> bool {
+    true
 }
 
 /// A field that is not what it was.
@@ -99,8 +116,11 @@ impl fmt::Display for CollectionChange {
         if self.rules {
             write!(f, ", its rules, indexes or options changed")?;
         }
-        if let Some(FewerRows { before, after }) = self.fewer_rows {
-            write!(f, ", {} of {before} rows are gone", before - after)?;
+        if let Some(FewerRows { before, after, migrated }) = self.fewer_rows {
+            write!(f, ", {} of {before} rows are gone", before.saturating_sub(after))?;
+            if !migrated {
+                write!(f, " without a migration: the app's own code deleted them")?;
+            }
         }
         Ok(())
     }
@@ -108,7 +128,11 @@ impl fmt::Display for CollectionChange {
 
 /// The collections of some data, by their ids, which a change of name keeps.
 #[derive(Debug, Default)]
-pub(super) struct Schema(BTreeMap<String, Collection>);
+pub(super) struct Schema {
+    collections: BTreeMap<String, Collection>,
+    /// How many migrations ran.
+    migrations: u64,
+}
 
 #[derive(Debug)]
 struct Collection {
@@ -117,6 +141,7 @@ struct Collection {
     fields: BTreeMap<String, (String, Value)>,
     /// Everything else that is defined of it.
     rest: Vec<Option<String>>,
+    is_view: bool,
     /// None of a view.
     rows: Option<u64>,
 }
@@ -144,23 +169,32 @@ impl Schema {
             let all = all.query_map([], |row| {
                 let (id, name): (String, String) = (row.get(0)?, row.get(1)?);
                 let rest = (3..11).map(|column| text(row, column)).collect::<rusqlite::Result<_>>()?;
-                let rows = rows.get(&name).copied();
-                Ok((id, Collection { fields: fields_of(&text(row, 2)?.unwrap_or_default()), rest, rows, name }))
+                let (rows, is_view) = (rows.get(&name).copied(), text(row, 3)?.is_some_and(|kind| kind == "view"));
+                let fields = fields_of(&text(row, 2)?.unwrap_or_default());
+                Ok((id, Collection { name, fields, rest, is_view, rows }))
             })?;
-            Ok(Self(all.collect::<rusqlite::Result<_>>()?))
+            let collections = all.collect::<rusqlite::Result<_>>()?;
+            let ran = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_migrations'";
+            let migrations = match database.query_row(ran, [], |_| Ok(())).optional()? {
+                Some(()) => database.query_row("SELECT count(*) FROM _migrations", [], |row| row.get(0))?,
+                None => 0,
+            };
+            Ok(Self { collections, migrations })
         })
     }
 
     /// The names of the collections.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.values().map(|collection| collection.name.as_str())
+        self.collections.values().map(|collection| collection.name.as_str())
     }
 
     /// What became of these collections in `after`, by name.
     pub(super) fn changes(&self, after: &Self) -> Vec<CollectionChange> {
-        let ids: std::collections::BTreeSet<&String> = self.0.keys().chain(after.0.keys()).collect();
+        let (before, now) = (&self.collections, &after.collections);
+        let ids: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+        let migrated = self.migrations != after.migrations;
         let mut changes: Vec<CollectionChange> =
-            ids.into_iter().filter_map(|id| change(self.0.get(id), after.0.get(id))).collect();
+            ids.into_iter().filter_map(|id| change(before.get(id), now.get(id), migrated)).collect();
         changes.sort_by(|a, b| a.name.cmp(&b.name));
         changes
     }
@@ -185,7 +219,7 @@ fn fields_of(json: &str) -> BTreeMap<String, (String, Value)> {
         .collect()
 }
 
-fn change(before: Option<&Collection>, after: Option<&Collection>) -> Option<CollectionChange> {
+fn change(before: Option<&Collection>, after: Option<&Collection>, migrated: bool) -> Option<CollectionChange> {
     let (change, name) = match (before, after) {
         (None, None) => return None,
         (None, Some(after)) => (Change::Added, &after.name),
@@ -198,9 +232,11 @@ fn change(before: Option<&Collection>, after: Option<&Collection>) -> Option<Col
         was: None,
         fields: Vec::new(),
         rules: false,
+        // what becomes a view loses what it held
+        view: before.or(after).is_some_and(|collection| collection.is_view),
         fewer_rows: before.and_then(|before| {
             let (before, after) = (before.rows?, after.and_then(|after| after.rows).unwrap_or(0));
-            (after < before).then_some(FewerRows { before, after })
+            (after < before).then_some(FewerRows { before, after, migrated })
         }),
     };
     if let (Some(before), Some(after)) = (before, after) {

@@ -26,14 +26,15 @@ use super::{
     changes::Schema,
     logged::Logs,
     neutral::neutralise,
-    trial::{self, Ended},
+    trial::{self, Ended, Kept, Trial},
 };
 use crate::{
     blocking::blocking,
-    data::{self, CopyLimits, DataError},
+    data::{self, Copied, CopyLimits, DataError},
     durable,
     layout::AppDirs,
     progress::Progress,
+    release::PATH,
     supervisor::marked,
 };
 
@@ -87,27 +88,24 @@ async fn rehearse(
 ) -> Result<Rehearsal, RehearsalError> {
     let dirs = AppDirs::at(&job.work);
     let begun = Instant::now();
-    let (bytes, settings) = match prepare(&job, &dirs, cancel).await? {
-        Prepared::Ready { bytes, settings } => (bytes, settings),
+    let (copied, settings) = match prepare(&job, &dirs, cancel).await? {
+        Prepared::Ready { copied, settings } => (copied, settings),
         Prepared::Not(why) => return Ok(Rehearsal::Skipped { why }),
     };
+    let bytes = copied.bytes;
     let copy_millis = millis(begun.elapsed());
     progress.log(&format!("rehearsal: {bytes} bytes copied in {copy_millis} ms"));
     let data = dirs.data();
     let before = blocking(move || Ok::<_, DataError>((Schema::read(&data)?, Logs::seen(&data)?))).await?;
-    let (isolation, trial) = match trial::run(job.clone(), dirs.clone(), true, cancel.clone()).await? {
-        Ended::Done(trial) => (Isolation::Network, trial?),
-        Ended::NotIsolated(error) => {
-            let why = format!("the kernel refuses it a network of its own: {error}");
-            if !job.without_isolation || settings == Neutralised::Encrypted {
-                return Ok(Rehearsal::Skipped { why });
-            }
-            progress.log(&format!("rehearsal: {why}"));
-            match trial::run(job.clone(), dirs.clone(), false, cancel.clone()).await? {
-                Ended::Done(trial) => (Isolation::None { why }, trial?),
-                Ended::NotIsolated(error) => return Err(failed("isolate it")(error)),
-            }
-        }
+    let is_encrypted = settings == Neutralised::Encrypted;
+    if is_encrypted && has_sendmail() {
+        let why = "its settings are encrypted, and with them it could send mail by the machine's `sendmail`".to_owned();
+        return Ok(Rehearsal::Skipped { why });
+    }
+    let may_reach_others = job.without_isolation && !is_encrypted;
+    let (isolation, trial) = match isolated(&job, &dirs, may_reach_others, cancel).await? {
+        Ok(tried) => tried,
+        Err(why) => return Ok(Rehearsal::Skipped { why }),
     };
     let data = dirs.data();
     let (changes, logged) = blocking(move || {
@@ -123,13 +121,51 @@ async fn rehearse(
         healthy_millis: millis(trial.healthy),
         asked: trial.asked,
         changes,
-        logged: trial.told.into_iter().chain(logged).take(20).collect(),
+        logged: left_out(&copied).chain(trial.told).chain(logged).take(20).collect(),
     }))
+}
+
+fn left_out(copied: &Copied) -> impl Iterator<Item = String> {
+    copied
+        .left_out
+        .iter()
+        .map(|path| format!("`{}` is neither file nor folder: the copy was without it", path.display()))
+}
+
+/// The trial, kept from others as well as the kernel lets it; or why there is none.
+async fn isolated(
+    job: &Arc<RehearsalJob>,
+    dirs: &AppDirs,
+    may_reach_others: bool,
+    cancel: &CancellationToken,
+) -> Result<Result<(Isolation, Trial), String>, RehearsalError> {
+    let run = |kept| trial::run(job.clone(), dirs.clone(), kept, cancel.clone());
+    let why = match run(Kept::InNetwork).await? {
+        Ended::Done(trial) => return Ok(Ok((Isolation::Network, trial?))),
+        Ended::NotIsolated(error) => format!("the kernel refuses it a network of its own ({error})"),
+    };
+    let why = match run(Kept::FromTcp).await? {
+        Ended::Done(trial) => return Ok(Ok((Isolation::Tcp { why }, trial?))),
+        Ended::NotIsolated(error) => format!("{why}, and a limit to its own port ({error})"),
+    };
+    if !may_reach_others {
+        return Ok(Err(why));
+    }
+    match run(Kept::Not).await? {
+        Ended::Done(trial) => Ok(Ok((Isolation::None { why }, trial?))),
+        Ended::NotIsolated(error) => Err(failed("isolate it")(error)),
+    }
+}
+
+/// Whether the machine has what PocketBase sends mail with when mail is switched off. It looks in two places of its own
+/// before it looks at the path (`tools/mailer/sendmail.go`), and both are in ours.
+fn has_sendmail() -> bool {
+    PATH.split(':').any(|folder| Path::new(folder).join("sendmail").exists())
 }
 
 enum Prepared {
     Ready {
-        bytes: u64,
+        copied: Copied,
         settings: Neutralised,
     },
     /// Why there can be no rehearsal.
@@ -163,7 +199,7 @@ async fn prepare(
         () = timer => return Err(RehearsalError::Cancelled),
     };
     match copied {
-        Ok((bytes, settings)) => Ok(Prepared::Ready { bytes, settings }),
+        Ok((copied, settings)) => Ok(Prepared::Ready { copied, settings }),
         Err(RehearsalError::Data(DataError::Cancelled)) if is_late.load(Ordering::Relaxed) => {
             Ok(Prepared::Not(format!("copying the data takes longer than {} s", limit.as_secs())))
         }
@@ -175,21 +211,29 @@ async fn prepare(
     }
 }
 
-fn copy(job: &RehearsalJob, dirs: &AppDirs, cancel: &CancellationToken) -> Result<(u64, Neutralised), RehearsalError> {
+fn copy(
+    job: &RehearsalJob,
+    dirs: &AppDirs,
+    cancel: &CancellationToken,
+) -> Result<(Copied, Neutralised), RehearsalError> {
     durable::create_private_dir(&job.work).map_err(failed("create a folder"))?;
     for folder in [dirs.home(), dirs.tmp()] {
         durable::create_private_dir(&folder).map_err(failed("create a folder"))?;
     }
     let disk = rustix::fs::statvfs(&job.work).map_err(|e| failed("look at the disk")(e.into()))?;
-    let limits = CopyLimits { max_bytes: job.limits.max_bytes.min(disk.f_bavail * disk.f_frsize / 2) };
+    let max_bytes = job.limits.max_bytes.min(disk.f_bavail * disk.f_frsize / 2);
+    let limits = CopyLimits { max_bytes, is_kept: false };
     let copied = data::copy(&job.data, &dirs.data(), limits, cancel)?;
     let settings = neutralise(&dirs.data())?;
-    lay_out(&job.release_folder, &dirs.release(job.release.id)).map_err(failed("lay out the release"))?;
-    Ok((copied.bytes, settings))
+    lay_out(&job.release_folder, &dirs.release(job.release.id), &job.release.run.program)
+        .map_err(failed("lay out the release"))?;
+    Ok((copied, settings))
 }
 
-/// The release again: its big program as a second name of the same file, everything else as a copy that may be written to.
-fn lay_out(from: &Path, to: &Path) -> io::Result<()> {
+/// The release again: its program as a second name of the same file, which nothing can write to while it runs; everything
+/// else as a copy that may be written to.
+fn lay_out(from: &Path, to: &Path, program: &Path) -> io::Result<()> {
+    let program = from.join(program);
     for entry in WalkDir::new(from) {
         let entry = entry?;
         let target = to.join(entry.path().strip_prefix(from).map_err(io::Error::other)?);
@@ -197,7 +241,7 @@ fn lay_out(from: &Path, to: &Path) -> io::Result<()> {
             fs::create_dir_all(&target)?;
         } else if entry.file_type().is_symlink() {
             symlink(fs::read_link(entry.path())?, &target)?;
-        } else if entry.depth() == 1 && entry.metadata()?.len() > PROGRAM {
+        } else if entry.path() == program {
             fs::hard_link(entry.path(), &target).or_else(|_| fs::copy(entry.path(), &target).map(drop))?;
         } else {
             fs::copy(entry.path(), &target)?;
@@ -205,9 +249,6 @@ fn lay_out(from: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// A file directly in a release that is larger than this is its program: nothing can write to it while it runs.
-const PROGRAM: u64 = 4 << 20;
 
 pub(super) fn failed(action: &'static str) -> impl FnOnce(io::Error) -> RehearsalError {
     move |source| RehearsalError::Io { action, source }

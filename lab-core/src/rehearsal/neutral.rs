@@ -33,7 +33,15 @@ pub(super) fn neutralise(folder: &Path) -> Result<Neutralised, DataError> {
     })
 }
 
+/// The superuser for whom PocketBase prints a link at a start without any other. With the app's own record in the copy the
+/// link's token would be good for the app too; without it PocketBase makes another.
+const INSTALLER: &str = "__pbinstaller@example.com";
+
 fn in_database(database: &Connection) -> rusqlite::Result<Neutralised> {
+    let superusers = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_superusers'";
+    if database.query_row(superusers, [], |_| Ok(())).optional()?.is_some() {
+        database.execute("DELETE FROM _superusers WHERE email = ?1", [INSTALLER])?;
+    }
     // up to 0.22 the row is found by its `key`, from 0.23 by its `id`
     let column = "SELECT name FROM pragma_table_info('_params') WHERE name IN ('key', 'id') ORDER BY name DESC LIMIT 1";
     let Some(column) = database.query_row(column, [], |row| row.get::<_, String>(0)).optional()? else {
@@ -139,6 +147,17 @@ mod tests {
             let (outcome, text) = neutralised("CREATE TABLE _params (id TEXT, value JSON)", &row);
             assert_eq!((outcome, text.as_str()), (Neutralised::Encrypted, value));
         }
+    }
+
+    #[test]
+    fn the_installer_of_the_app_is_not_the_copys() {
+        let database = Connection::open_in_memory().expect("a database");
+        let made = "CREATE TABLE _superusers (id TEXT, email TEXT);
+                    INSERT INTO _superusers VALUES ('a', '__pbinstaller@example.com'), ('b', 'me@example.com')";
+        database.execute_batch(made).expect("the table");
+        in_database(&database).expect("looked");
+        let left = database.query_row("SELECT group_concat(email) FROM _superusers", [], |row| row.get::<_, String>(0));
+        assert_eq!(left.expect("one"), "me@example.com");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The release at work on the copy, on a thread that may leave the machine's network.
 
 use std::{
+    collections::VecDeque,
     io,
     net::TcpListener,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
@@ -19,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{RehearsalError, RehearsalJob, changes::Schema, local::failed, namespace};
+use super::{RehearsalError, RehearsalJob, changes::Schema, confine, local::failed, namespace};
 use crate::{
     Port,
     health::{Answers, HealthError, HealthProbe, http::HttpProbe},
@@ -27,13 +28,14 @@ use crate::{
     layout::AppDirs,
     pocketbase::thrown,
     release::Flags,
-    supervisor::{self, ProcessSpec, marked},
+    supervisor::{Lines, ProcessSpec, marked},
 };
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(10);
-/// So many collections are asked for.
+/// So many collections are asked for, and no further one after so long.
 const MOST_COLLECTIONS: usize = 500;
+const ASKING: Duration = Duration::from_mins(1);
 /// So much of what the app prints last is kept, in bytes.
 const PRINTED: usize = 64 << 10;
 /// So many of its last lines are in an error.
@@ -47,8 +49,19 @@ const KILLED: Duration = Duration::from_secs(2);
 pub(super) enum Ended {
     /// It ran.
     Done(Result<Trial, RehearsalError>),
-    /// The kernel refuses the thread a network of its own. Nothing was started.
+    /// The kernel refuses to keep the thread from others. Nothing was started.
     NotIsolated(io::Error),
+}
+
+/// How the app is kept from reaching others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// By a network of its own.
+    InNetwork,
+    /// By TCP, in the machine's network.
+    FromTcp,
+    /// Not at all.
+    Not,
 }
 
 /// What a trial that went well told.
@@ -66,18 +79,29 @@ pub(super) struct Trial {
 pub(super) async fn run(
     job: Arc<RehearsalJob>,
     dirs: AppDirs,
-    isolate: bool,
+    kept: Kept,
     cancel: CancellationToken,
 ) -> Result<Ended, RehearsalError> {
     let (send, receive) = oneshot::channel();
     let work = move || {
-        if isolate && let Err(error) = namespace::leave() {
+        if kept == Kept::InNetwork
+            && let Err(error) = namespace::leave()
+        {
+            return Ended::NotIsolated(error);
+        }
+        let port = match free_port() {
+            Ok(port) => port,
+            Err(error) => return Ended::Done(Err(failed("find a port")(error))),
+        };
+        if kept == Kept::FromTcp
+            && let Err(error) = confine::confine(port)
+        {
             return Ended::NotIsolated(error);
         }
         // a thread that left its process namespace can start no other: everything happens on this one
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         Ended::Done(match runtime {
-            Ok(runtime) => runtime.block_on(trial(&job, &dirs, &cancel)),
+            Ok(runtime) => runtime.block_on(trial(&job, &dirs, port, &cancel)),
             Err(error) => Err(failed("start a runtime")(error)),
         })
     };
@@ -87,8 +111,12 @@ pub(super) async fn run(
     receive.await.map_err(|_| failed("run a thread")(io::Error::other("it panicked")))
 }
 
-async fn trial(job: &RehearsalJob, dirs: &AppDirs, cancel: &CancellationToken) -> Result<Trial, RehearsalError> {
-    let port = free_port().map_err(failed("find a port"))?;
+async fn trial(
+    job: &RehearsalJob,
+    dirs: &AppDirs,
+    port: Port,
+    cancel: &CancellationToken,
+) -> Result<Trial, RehearsalError> {
     let mut process = job.release.process(dirs, port, &job.env, job.stop_grace);
     process.env.extend(marked::marks(&job.work));
     let mut app = App::start(&process).map_err(failed("start the app"))?;
@@ -118,8 +146,35 @@ fn free_port() -> io::Result<Port> {
 /// The process.
 struct App {
     child: Child,
-    printed: Arc<Mutex<Vec<u8>>>,
+    printed: Arc<Mutex<Printed>>,
     reading: JoinHandle<()>,
+}
+
+/// What it printed last, without secrets.
+#[derive(Default)]
+struct Printed {
+    lines: Lines,
+    kept: VecDeque<String>,
+    /// Of those that are kept.
+    bytes: usize,
+}
+
+impl Printed {
+    fn take(&mut self, printed: &[u8]) {
+        for line in self.lines.take(printed) {
+            self.bytes += line.len();
+            self.kept.push_back(line);
+        }
+        while self.bytes > PRINTED || self.kept.len() > PRINTED {
+            self.bytes -= self.kept.pop_front().map_or(self.bytes, |line| line.len());
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        // a last line without an end too
+        let lines = self.kept.iter().cloned().chain(self.lines.clone().finish());
+        lines.filter(|line| !line.trim().is_empty()).collect()
+    }
 }
 
 impl App {
@@ -136,15 +191,13 @@ impl App {
             .stderr(writer)
             .kill_on_drop(true)
             .spawn()?;
-        let printed = Arc::new(Mutex::new(Vec::new()));
+        let printed = Arc::new(Mutex::new(Printed::default()));
         let reading = tokio::spawn(keep(Receiver::from_owned_fd(OwnedFd::from(reader))?, printed.clone()));
         Ok(Self { child, printed, reading })
     }
 
     fn lines(&self) -> Vec<String> {
-        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = printed.split(|byte| *byte == b'\n').map(supervisor::clean);
-        lines.filter(|line| !line.trim().is_empty()).collect()
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).lines()
     }
 
     /// The last lines; of a hook file that threw the first ones, which a long trace follows.
@@ -242,13 +295,10 @@ impl App {
 }
 
 /// Keeps what is printed last.
-async fn keep(mut output: Receiver, printed: Arc<Mutex<Vec<u8>>>) {
+async fn keep(mut output: Receiver, printed: Arc<Mutex<Printed>>) {
     let mut buffer = vec![0; 16 << 10];
     while let Ok(count @ 1..) = output.read(&mut buffer).await {
-        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
-        printed.extend_from_slice(&buffer[..count]);
-        let too_much = printed.len().saturating_sub(PRINTED);
-        printed.drain(..too_much);
+        printed.lock().unwrap_or_else(PoisonError::into_inner).take(&buffer[..count]);
     }
 }
 
@@ -273,8 +323,12 @@ async fn ask(
     };
     let schema = Schema::read(&dirs.data())?;
     let client = superuser::client(REQUEST).map_err(|error| failed("make a client")(io::Error::other(error)))?;
-    let mut asked = 0;
+    let (mut asked, begun) = (0, Instant::now());
     for name in schema.names().take(MOST_COLLECTIONS) {
+        if begun.elapsed() > ASKING {
+            told.push(format!("only {asked} collections were asked: they took longer than {} s", ASKING.as_secs()));
+            break;
+        }
         // a name of PocketBase's holds letters, digits and `_` only
         let path = format!("/api/collections/{name}/records?perPage=1&skipTotal=1");
         let mut request = client.get(format!("http://127.0.0.1:{port}{path}"));

@@ -13,7 +13,7 @@ mod lines;
 mod log;
 mod spool;
 
-pub(crate) use lines::clean;
+pub(crate) use lines::{Lines, clean};
 use log::AppLog;
 use spool::{Spool, Spools};
 

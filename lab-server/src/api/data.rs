@@ -9,7 +9,7 @@ use axum::{
 };
 use lab_core::{
     DataPointId,
-    data::{Collection, DataPoint},
+    data::{DataPoint, Newer},
 };
 use tokio_util::io::ReaderStream;
 
@@ -26,10 +26,7 @@ pub(super) async fn take(State(api): State<Api>, Named(name): Named) -> Answer<i
     Ok((StatusCode::CREATED, Json(api.lab.take_point(&name).await?)))
 }
 
-pub(super) async fn newer(
-    State(api): State<Api>,
-    Chosen(name, id): Chosen<DataPointId>,
-) -> Answer<Json<Vec<Collection>>> {
+pub(super) async fn newer(State(api): State<Api>, Chosen(name, id): Chosen<DataPointId>) -> Answer<Json<Vec<Newer>>> {
     Ok(Json(api.lab.newer_than_point(&name, id).await?))
 }
 

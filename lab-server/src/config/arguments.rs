@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use super::values::{Layout, StackKind, Tls};
+use super::{
+    builds::Isolation,
+    values::{Layout, StackKind, Tls},
+};
 use clap::{
     Arg, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{OsStr, Resettable},
@@ -136,6 +139,10 @@ pub(super) struct Given {
     /// `always`, `never`; an app's own word counts more [default: auto]
     #[arg(long, env = "LAB_REHEARSAL", value_name = "WHEN", global = true)]
     pub(super) rehearsal: Option<RehearsalPolicy>,
+    /// Whether they are tried where the kernel can keep them neither in a network of their own nor to their own TCP port:
+    /// `preferred` (yes, and the deployment says so), `required` (no) [default: preferred]
+    #[arg(long, env = "LAB_REHEARSAL_ISOLATION", value_name = "HOW", global = true)]
+    pub(super) rehearsal_isolation: Option<Isolation>,
     /// The most bytes of data that are copied for that; apps with more are not rehearsed [default: 4294967296]
     #[arg(long, env = "LAB_MAX_REHEARSAL_SIZE", value_name = "BYTES", global = true)]
     pub(super) max_rehearsal_size: Option<u64>,

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use lab_core::{
     rehearsal::{RehearsalPolicy, RehearsalSettings},
@@ -6,6 +6,29 @@ use lab_core::{
 };
 
 use super::{ConfigError, File, Pick, arguments::Given, invalid};
+
+/// Whether releases are rehearsed where the kernel cannot keep them from reaching others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Isolation {
+    /// They are, and the deployment says so.
+    #[default]
+    Preferred,
+    /// They are not.
+    Required,
+}
+
+impl FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "preferred" => Ok(Self::Preferred),
+            "required" => Ok(Self::Required),
+            _ => Err(format!("`{text}` is neither preferred nor required")),
+        }
+    }
+}
 
 /// What a build may take.
 #[derive(Debug, Clone)]
@@ -34,6 +57,9 @@ impl Builds {
         let mut rehearsal = RehearsalSettings { policy, ..RehearsalSettings::default() };
         let max_size = pick.of("max_rehearsal_size", given.max_rehearsal_size, file.max_rehearsal_size, 4 << 30);
         rehearsal.limits.max_bytes = max_size;
+        let isolation = given.rehearsal_isolation;
+        let isolation = pick.of("rehearsal_isolation", isolation, file.rehearsal_isolation, Isolation::default());
+        rehearsal.without_isolation = isolation == Isolation::Preferred;
         for (name, number) in [
             ("parallel_builds", parallel as u64),
             ("build_timeout", timeout),

@@ -83,6 +83,9 @@ impl Config {
             "fetch_timeout" => format!("{} s", self.builds.fetch_limits.timeout.as_secs()),
             "max_repository_size" => format!("{} bytes", self.builds.fetch_limits.max_bytes),
             "rehearsal" => self.builds.rehearsal.policy.to_string(),
+            "rehearsal_isolation" => {
+                if self.builds.rehearsal.without_isolation { "preferred" } else { "required" }.to_owned()
+            }
             "max_rehearsal_size" => format!("{} bytes", self.builds.rehearsal.limits.max_bytes),
             "max_build_cache" => format!("{} bytes", self.builds.max_cache_bytes),
             "trash_days" => (self.trash_for.as_secs() / (24 * 3600)).to_string(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError,
+    builds::Isolation,
     values::{Layout, StackKind, Tls},
 };
 
@@ -46,6 +47,7 @@ pub(super) struct File {
     pub(super) max_repository_size: Option<u64>,
     pub(super) max_build_cache: Option<u64>,
     pub(super) rehearsal: Option<RehearsalPolicy>,
+    pub(super) rehearsal_isolation: Option<Isolation>,
     pub(super) max_rehearsal_size: Option<u64>,
     pub(super) trash_days: Option<u64>,
     pub(super) stop_apps_on_exit: Option<bool>,

@@ -10,8 +10,8 @@ const SECRET_LINK: &str = "pbinstal";
 const REPLACED: &str = "(the link to create the first superuser is left out: use `lab superuser <app> <email>`)";
 
 /// Splits and cleans. Keeps the part of a line whose end has not come yet.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lines {
     part: Vec<u8>,
     /// The rest of the current line belongs to a secret.
     is_hiding: bool,
@@ -19,7 +19,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes `bytes` and returns the lines that are whole now.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, is_end) = piece.strip_suffix(b"\n").map_or((piece, false), |text| (text, true));
@@ -40,7 +40,7 @@ impl Lines {
     }
 
     /// What is left when nothing will follow.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub(crate) fn finish(&mut self) -> Option<String> {
         let mut lines = Vec::new();
         if !self.part.is_empty() {
             let whole = std::mem::take(&mut self.part);
