@@ -159,7 +159,7 @@ fn is_beside_a_database(path: &Path) -> bool {
     database.is_some_and(|name| is_database(&path.with_file_name(name)).unwrap_or(false))
 }
 
-fn is_upload(relative: &Path) -> bool {
+pub(super) fn is_upload(relative: &Path) -> bool {
     relative.starts_with(UPLOADS)
 }
 

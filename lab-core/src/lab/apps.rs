@@ -177,6 +177,11 @@ impl Lab {
         self.modify(name, &|app: &mut App| app.port = Some(port)).await
     }
 
+    /// How long a release may take to answer.
+    pub(crate) fn health_limit(&self, release: &Release) -> Duration {
+        self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs))
+    }
+
     /// Waits until the app answers, for as long as its release says.
     pub(crate) async fn wait_healthy(
         &self,
@@ -184,7 +189,16 @@ impl Lab {
         release: &Release,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        let limit = self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs));
+        self.wait_healthy_for(self.health_limit(release), app, release, cancel).await
+    }
+
+    pub(crate) async fn wait_healthy_for(
+        &self,
+        limit: Duration,
+        app: &App,
+        release: &Release,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
         let port = port_of(app)?;
         let begun = Instant::now();
         let mut pause = Duration::from_millis(2);
