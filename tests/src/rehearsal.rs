@@ -331,8 +331,7 @@ async fn a_migration_whose_release_fails_only_in_its_place_leaves_the_data_as_it
         assert!(items[0].get("title").is_none(), "{policy}: {items}");
         let points = lab.points(&app()).await.unwrap();
         let left = points.iter().find(|point| point.reason == lab_core::data::PointReason::TakenBack).unwrap();
-        assert_eq!((left.collections[0].rows, Some(left.id)), (left.collections[0].rows, ended.aside), "{policy}");
-        // its migrations run again on what is there, when it is well
+        assert_eq!(Some(left.id), ended.aside, "{policy}");
         serving.real.close().await;
     }
 }
