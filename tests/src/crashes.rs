@@ -342,13 +342,12 @@ fn compare(before: &Model, op: Op, done: Option<bool>, found: Option<&App>) -> R
     };
     prop_assert!(!matches!(op, Op::Remove { .. }) || done != Some(true), "{}", context());
     for (id, point) in &was.points {
-        match is.points.get(id) {
-            Some(kept) => prop_assert_eq!(kept, point, "a data point is another: {}", context()),
+        if let Some(kept) = is.points.get(id) {
+            prop_assert_eq!(kept, point, "a data point is another: {}", context());
+        } else {
             // only the oldest go, and only where there are too many
-            None => {
-                let is_old = is.points.keys().next().is_some_and(|oldest| id < oldest);
-                prop_assert!(is_old && is.points.len() >= KEPT_POINTS, "a data point is lost: {}", context());
-            }
+            let is_old = is.points.keys().next().is_some_and(|oldest| id < oldest);
+            prop_assert!(is_old && is.points.len() >= KEPT_POINTS, "a data point is lost: {}", context());
         }
     }
     let chosen = was.chosen(op);

@@ -366,7 +366,7 @@ fn what_an_unpublished_release_answered_before_a_crash_is_kept() {
 #[derive(Debug)]
 struct Full {
     inner: Arc<dyn Registry>,
-    is_full: AtomicBool,
+    refuses: AtomicBool,
     router: lab_core::testing::router::FakeRouter,
     targets: Mutex<Vec<Option<Target>>>,
 }
@@ -391,7 +391,7 @@ impl Registry for Full {
 
     async fn update(&self, app: App) -> Result<App, RegistryError> {
         let before = self.inner.get(&app.name).await?;
-        if self.is_full.load(Ordering::Relaxed) && before.is_some_and(|before| before.release != app.release) {
+        if self.refuses.load(Ordering::Relaxed) && before.is_some_and(|before| before.release != app.release) {
             use lab_core::router::RouterConfig;
             let table = self.router.table().await.unwrap();
             self.targets.lock().unwrap().push(table.get("app.lab.localhost").map(|route| route.target.clone()));
@@ -415,7 +415,7 @@ fn a_release_is_recorded_before_anybody_is_led_to_it() {
     let mut backends = world.backends();
     let full = Arc::new(Full {
         inner: backends.registry.clone(),
-        is_full: AtomicBool::new(true),
+        refuses: AtomicBool::new(true),
         router: world.router.clone(),
         targets: Mutex::default(),
     });

@@ -142,8 +142,8 @@ fn a_wave_that_fails_is_the_last_and_what_could_not_be_rehearsed_is_left_alone()
     assert!(!done.status.success(), "{text}");
     let version = |app: &str| {
         let releases = server.lab_json(&["releases", app]);
-        let serves = releases.as_array().unwrap().iter().find(|release| release["serves"] == true).unwrap().clone();
-        serves["run"]["pocketbase"].clone()
+        let it = releases.as_array().unwrap().iter().find(|release| release["serves"] == true).unwrap().clone();
+        it["run"]["pocketbase"].clone()
     };
     assert_eq!((version("a-fails"), version("b-good")), (json!("0.28.4"), json!("0.28.4")), "{text}");
     assert!(text.contains("\"left\"") && text.contains("\"failed\""), "{text}");
