@@ -5,7 +5,9 @@ SHELL := /bin/bash
 
 # how many times `make soak` kills the server
 KILLS ?= 100
-export KILLS
+# how often it crashes the lab in the middle of something
+CRASHES ?= 1000
+export KILLS CRASHES
 
 .PHONY: help
 help: ## Shows what there is
@@ -49,7 +51,7 @@ image-clean: ## Deletes what image-test keeps between runs
 	rm -rf .tools/image-docker
 
 .PHONY: soak
-soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100
+soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100 CRASHES=1000
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
 
 .PHONY: bench

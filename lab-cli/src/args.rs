@@ -127,12 +127,15 @@ pub(crate) enum Command {
         /// The app
         #[arg(required_unless_present = "all")]
         app: Option<AppName>,
-        /// Every app: first a rehearsal of each, then those that passed, some at a time
+        /// Every app: first a rehearsal of each, then those that passed: one, then four at a time, until one fails
         #[arg(long, conflicts_with = "app")]
         all: bool,
         /// The version; none: the server's default
         #[arg(long, value_name = "VERSION")]
         to: Option<Version>,
+        /// Lets its migrations take collections, fields or rows away
+        #[arg(long)]
+        accept_loss: bool,
         /// Does not ask before the apps that passed are upgraded
         #[arg(short, long)]
         yes: bool,

@@ -42,10 +42,12 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
             }
             deploy::rollback(&client, &app, release, with_data, detach, output).await
         }
-        Command::Upgrade { app: Some(app), to, detach, .. } => {
-            upgrade::one(&client()?, &app, to.as_ref(), detach, output).await
+        Command::Upgrade { app: Some(app), to, accept_loss, detach, .. } => {
+            upgrade::one(&client()?, &app, to.as_ref(), accept_loss, detach, output).await
         }
-        Command::Upgrade { app: None, to, yes, .. } => upgrade::all(&client()?, to.as_ref(), yes, output).await,
+        Command::Upgrade { app: None, to, accept_loss, yes, .. } => {
+            upgrade::all(&client()?, to.as_ref(), accept_loss, yes, output).await
+        }
         Command::Env { app, what } => env::env(&client()?, &app, what, output).await,
         Command::Domains { app, what } => domains::domains(&client()?, &app, what, output).await,
         Command::Data { app, what } => data::data(&client()?, &app, what, output).await,

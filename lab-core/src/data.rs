@@ -6,6 +6,7 @@
 
 use std::{io, path::PathBuf};
 
+pub(crate) mod aside;
 mod copy;
 mod export;
 mod look;

@@ -8,4 +8,4 @@ pub(crate) mod store;
 pub(crate) mod upgrade;
 
 pub use event::{DeployEvent, DeployEventKind, DeployStep};
-pub use record::{DeployAction, DeployState, Deployment, Problem, StepRecord};
+pub use record::{DeployAction, DeployState, Deployment, Problem, StepOutcome, StepRecord};

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::stream::BoxStream;
@@ -25,6 +25,7 @@ use crate::{
 
 pub(crate) mod activity;
 mod apps;
+mod before;
 mod begin;
 mod data;
 mod domains;
@@ -63,8 +64,8 @@ struct Inner {
     build_places: Arc<Semaphore>,
     /// The data points that are being packed, each as often as it is: not to be deleted. Never held across an await.
     packed: Mutex<Vec<DataPointId>>,
-    /// The apps whose requests wait while their process is exchanged. Never held across an await.
-    held: Mutex<HashSet<AppName>>,
+    /// The apps whose requests wait while their process is exchanged, and since when. Never held across an await.
+    held: Mutex<HashMap<AppName, Instant>>,
     /// Held from reading the records until the router took the table made of them.
     routes_gate: tokio::sync::Mutex<()>,
     /// Told when the router did not take a table.
@@ -114,10 +115,11 @@ impl Lab {
             _lock: lock,
         }));
         let apps = reconcile::on_open(&lab).await?;
+        let begun = reconcile::begin_all(&lab, apps);
         lab.spawn(watch::watch(lab.clone(), lab.stopping().clone()));
         lab.spawn(routes::keep_applied(lab.clone(), lab.stopping().clone()));
-        lab.spawn(reconcile::keep_trash_small(lab.clone(), lab.stopping().clone()));
-        lab.spawn(reconcile::bring_back(lab.clone(), reconcile::begin_all(&lab, apps)));
+        lab.spawn(reconcile::delete_what_is_old(lab.clone(), lab.stopping().clone()));
+        lab.spawn(reconcile::bring_back(lab.clone(), begun));
         Ok(lab)
     }
 
@@ -168,7 +170,7 @@ impl Lab {
     /// Begins to give the release that serves another PocketBase: `to`, or the lab's default version. It is a deployment like
     /// any other: rehearsed on a copy of the data whatever the app's policy is, unless that is never; with a data point before
     /// it, and taken back when the app does not become healthy. With `is_trial` it ends after the rehearsal, and nothing of the
-    /// app changes. Later deployments of the app use that version too, unless its repository asks for a newer one.
+    /// app changes. A rehearsal that sees data vanish stops it, unless `accept_loss`. Later deployments of the app use that version too, unless its repository asks for a newer one.
     ///
     /// # Errors
     /// [`Error::NotUpgradable`], [`Error::NothingToRun`] for an app that never ran, [`Error::Busy`].
@@ -177,10 +179,11 @@ impl Lab {
         app: &AppName,
         to: Option<semver::Version>,
         is_trial: bool,
+        accept_loss: bool,
         by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let (lab, name) = (self.clone(), app.clone());
-        self.to_its_end(async move { lab.begin_upgrade(name, to, is_trial, by).await }).await
+        self.to_its_end(async move { lab.begin_upgrade(name, to, is_trial, accept_loss, by).await }).await
     }
 
     /// The releases that are kept, newest first: those that served, and the one that does.
@@ -196,7 +199,17 @@ impl Lab {
         let kept = blocking(move || Release::list(&dirs)).await?.into_iter();
         // what is being made is no release yet
         let kept = kept.filter(|release| making.as_ref().is_none_or(|making| making.release != release.id));
-        Ok(kept.map(|release| ReleaseView { serves: serving == Some(release.id), release }).collect())
+        let kept: Vec<Release> = kept.collect();
+        let before = match serving {
+            Some(serving) => self.release_before(app, serving, &kept).await?,
+            None => None,
+        };
+        let view = |release: Release| ReleaseView {
+            serves: serving == Some(release.id),
+            is_before: before == Some(release.id),
+            release,
+        };
+        Ok(kept.into_iter().map(view).collect())
     }
 
     /// Cancels a deployment and waits until it ended; one that has ended is returned as it is.
@@ -422,7 +435,7 @@ impl Lab {
         self.0.packed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, HashSet<AppName>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<AppName, Instant>> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
+    sync::{Mutex, PoisonError},
 };
 
 use futures_util::{StreamExt, stream};
@@ -14,8 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     App, AppName, Error, Lab, LabEvent, Port, ReleaseId,
     blocking::blocking,
-    data::points,
-    deploy::{DeployAction, DeployState, Deployment, store},
+    data::{
+        aside,
+        points::{self, Fate},
+    },
+    deploy::{DeployAction, DeployState, DeployStep, Deployment, store},
     durable,
     lab::activity::{Activity, Doing},
     layout::{AppDirs, DataDir},
@@ -37,16 +41,24 @@ pub(crate) async fn on_open(lab: &Lab) -> Result<Vec<(App, Option<Deployment>)>,
     let mut apps = Vec::new();
     for app in lab.backends().registry.list().await? {
         let dirs = lab.dirs(&app.name);
+        let serves = app.release;
         let interrupted = blocking(move || {
             for folder in [dirs.root().to_owned(), dirs.releases(), dirs.points()] {
                 durable::sweep(&folder).map_err(Error::storage("clear", &folder))?;
             }
-            close_interrupted(&dirs)
+            close_cut(&dirs, serves)
         })
         .await?;
         apps.push((app, interrupted));
     }
     assign_ports(lab, &mut apps).await?;
+    for (app, _) in &apps {
+        let (current, serves) = (lab.dirs(&app.name).current(), app.release.map(|id| id.to_string()));
+        // a release that does not count may still run: nobody is led to it before that is taken back
+        if serves.is_some_and(|serves| fs::read_link(&current).is_ok_and(|now| !now.ends_with(serves))) {
+            lab.hold_only(&app.name);
+        }
+    }
     lab.apply_routes().await?;
     Ok(apps)
 }
@@ -74,6 +86,11 @@ pub(crate) async fn bring_back(lab: Lab, begun: Vec<Begun>) {
                 if let Err(error) = bring_back_one(lab, &app, interrupted.as_ref(), &activity.cancel).await {
                     lab.warn(&app.name, format!("it could not be brought back: {}", error.report()));
                 }
+                if lab.lift(&app.name)
+                    && let Err(error) = lab.apply_routes().await
+                {
+                    lab.warn(&app.name, format!("the routes could not be applied: {}", error.report()));
+                }
                 drop(activity);
                 lab.observe(&app.name).await;
             }
@@ -99,11 +116,25 @@ async fn bring_back_one(
     if matches!(app.desired, Desired::Removed | Desired::Purged) {
         return lab.finish_removal(&app.name, app.desired == Desired::Purged).await;
     }
-    let app = settle(lab, &app.name, interrupted, &|what| tracing::info!(app = %app.name, "{what}")).await?;
+    let undone = Mutex::new(Vec::new());
+    let tell = |what: String| {
+        tracing::info!(app = %app.name, "{what}");
+        undone.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    };
+    let settled = settle(lab, &app.name, interrupted, &tell).await;
+    let undone = undone.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(interrupted) = interrupted
+        && !undone.is_empty()
+    {
+        let (dirs, id) = (lab.dirs(&app.name), interrupted.id);
+        blocking(move || store::keep_undone(&dirs, id, undone)).await?;
+    }
+    let app = settled?;
     if app.desired == Desired::Running
         && let Some(release) = serving_release(&lab.dirs(&app.name), &app).await?
     {
         let healthy = lab.wait_healthy(&app, &release, cancel).await;
+        lab.lift(&app.name);
         lab.note_start(&app.name, &healthy).await?;
         return healthy;
     }
@@ -147,17 +178,11 @@ pub(crate) async fn settle(
     let app = lab.record(name).await?;
     let dirs = lab.dirs(name);
     let supervisor = &lab.backends().supervisor;
-    // the data that a deployment exchanged goes back with its release
-    let goes_back = ended.filter(|ended| app.release != Some(ended.release)).and_then(|ended| ended.replaced);
-    if let Some(id) = goes_back
-        && points::is_exchanged(&dirs, id)
-    {
-        supervisor.stop(name).await?;
-        tell("its data is what it was".to_owned());
-    }
-    {
-        let dirs = dirs.clone();
-        blocking(move || points::recover(&dirs, |id| goes_back == Some(id))).await?;
+    if let Some(ended) = ended.filter(|ended| app.release != Some(ended.release)) {
+        take_data_back(lab, name, ended, tell).await?;
+    } else {
+        let (dirs, name) = (dirs.clone(), name.clone());
+        blocking(move || points::recover(&dirs, &name, |_| Fate::Stays)).await?;
     }
     let serving = serving_release(&dirs, &app).await?;
     if serving.is_none() || app.desired == Desired::Stopped {
@@ -196,6 +221,47 @@ pub(crate) async fn settle(
     }
     lab.note(name, Event::DeployFailed { serving: false }).await?;
     lab.record(name).await
+}
+
+/// The data goes back with the release. What a release has run with is kept as a data point.
+async fn take_data_back(
+    lab: &Lab,
+    name: &AppName,
+    ended: &Deployment,
+    tell: &(dyn Fn(String) + Sync),
+) -> Result<(), Error> {
+    let dirs = lab.dirs(name);
+    let (replaced, has_run) = (ended.replaced, ended.has_begun(DeployStep::Start));
+    let aside = ended.aside.filter(|_| has_run);
+    let kept = match (replaced, aside) {
+        (Some(id), _) if points::is_exchanged(&dirs, id) => Some(id),
+        (_, Some(id)) if aside::is_whole(&dirs, id) => Some(id),
+        _ => None,
+    };
+    if kept.is_some() {
+        lab.backends().supervisor.stop(name).await?;
+    }
+    let fate = move |id| match id {
+        id if Some(id) == replaced => Fate::TakenBack { has_run },
+        id if Some(id) == aside => Fate::PutBack,
+        _ => Fate::Stays,
+    };
+    {
+        let name = name.clone();
+        blocking(move || points::recover(&dirs, &name, fate)).await?;
+    }
+    match (kept, ended.point) {
+        (Some(id), _) if has_run => {
+            tell(format!("its data is what it was; what the release made of it is data point `{id}`"));
+        }
+        (Some(_), _) => tell("its data is what it was".to_owned()),
+        (None, Some(point)) if has_run && ended.undone.is_empty() => tell(format!(
+            "its data stays as the release left it, as there is no copy from just before it was started; \
+             `lab data {name} restore {point}` brings back what was there before the deployment"
+        )),
+        (None, _) => {}
+    }
+    Ok(())
 }
 
 /// The release that the record says serves, where it is on disk.
@@ -292,18 +358,24 @@ pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize, ma
     Ok(())
 }
 
-/// Marks the app's deployment that was under way when the lab ended; returns it. Blocks.
-fn close_interrupted(dirs: &AppDirs) -> Result<Option<Deployment>, Error> {
-    // only the newest can have been: a deployment ends before the next one begins
-    match store::newest(dirs)? {
-        Some(mut record) if record.state == DeployState::Running => {
-            store::mark_interrupted(dirs, &mut record)?;
-            Ok(Some(record))
+/// Ends the record of the app's deployment that was under way when the lab ended; returns it, where it is to be taken back.
+/// Blocks.
+fn close_cut(dirs: &AppDirs, serves: Option<ReleaseId>) -> Result<Option<Deployment>, Error> {
+    let mut newest = None;
+    // it need not be the newest: the clock may have gone back
+    for (n, id) in store::ids(dirs)?.into_iter().enumerate() {
+        let Some(mut record) = store::read(dirs, id)? else { continue };
+        if record.state == DeployState::Running {
+            let stands = record.has_begun(DeployStep::Publish) && serves == Some(record.release);
+            store::end_cut(dirs, &mut record, stands)?;
+            return Ok((!stands).then_some(record));
         }
-        // its end was recorded, but perhaps not what a failure left was deleted
-        Some(record) if record.state != DeployState::Succeeded => Ok(Some(record)),
-        _ => Ok(None),
+        if n == 0 {
+            newest = Some(record);
+        }
     }
+    // its end was recorded, but perhaps not what a failure left was deleted
+    Ok(newest.filter(|record| record.state != DeployState::Succeeded))
 }
 
 /// Makes the allocations what the records say. Of two records with one port, which only a hand can write, the second gets
@@ -353,13 +425,22 @@ pub(crate) fn empty_trash(data: &DataDir, now: Timestamp, keep: std::time::Durat
     Ok(())
 }
 
-/// Empties the trash now and then, until the lab ends.
-pub(crate) async fn keep_trash_small(lab: Lab, stopping: CancellationToken) {
+/// Deletes now and then what is too old, in the trash and of the data points, until the lab ends.
+pub(crate) async fn delete_what_is_old(lab: Lab, stopping: CancellationToken) {
+    stopping.run_until_cancelled(lab.idle()).await;
     let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
     while stopping.run_until_cancelled(hourly.tick()).await.is_some() {
         let (data, keep) = (lab.settings().data.clone(), lab.settings().trash_for);
         if let Err(error) = blocking(move || empty_trash(&data, Timestamp::now(), keep)).await {
             tracing::warn!(error = error.report(), "the trash could not be emptied");
+        }
+        for app in lab.backends().registry.list().await.unwrap_or_default() {
+            let (dirs, since) = (lab.dirs(&app.name), Timestamp::now() - lab.settings().points_for);
+            let is_any_old = blocking(move || points::is_any_old(&dirs, since)).await.unwrap_or(false);
+            // an app that something is done to has its turn in an hour
+            if is_any_old && let Ok(_activity) = lab.begin(&app.name, Doing::Copying) {
+                lab.prune_points(&app.name).await;
+            }
         }
     }
 }

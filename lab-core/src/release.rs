@@ -75,12 +75,15 @@ pub struct HealthCheck {
     pub path: String,
     /// How long it may take until it does, in seconds.
     pub timeout_secs: u64,
+    /// Whether the app states that time itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_stated: bool,
 }
 
 impl Default for HealthCheck {
     /// PocketBase's own (since 0.10), within 60 seconds: migrations run before it answers.
     fn default() -> Self {
-        Self { path: "/api/health".to_owned(), timeout_secs: 60 }
+        Self { path: "/api/health".to_owned(), timeout_secs: 60, is_stated: false }
     }
 }
 
@@ -125,6 +128,9 @@ pub struct Release {
 pub struct ReleaseView {
     /// Whether it is the one that serves.
     pub serves: bool,
+    /// Whether a rollback that names none leads to it.
+    #[serde(default)]
+    pub is_before: bool,
     /// The release.
     #[serde(flatten)]
     pub release: Release,

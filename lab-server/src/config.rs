@@ -1,6 +1,6 @@
 //! The settings: flags, environment, file, defaults, in that order. The one reader of the environment.
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use lab_core::{
     LabSettings, Secret, UrlPolicy,
@@ -17,6 +17,7 @@ mod arguments;
 mod builds;
 mod check;
 mod file;
+mod kept;
 mod production;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use addresses::Addresses;
 pub use arguments::{Arguments, Command};
 pub use builds::Builds;
 use file::File;
+pub use kept::Kept;
 pub use production::Production;
 pub use values::{Layout, PocketBaseFrom, StackKind, Tls};
 
@@ -77,7 +79,8 @@ pub struct Config {
     pub pocketbase_version: String,
     /// Where PocketBase comes from.
     pub pocketbase_from: PocketBaseFrom,
-    trash_for: Duration,
+    /// What is kept of each app.
+    pub kept: Kept,
     /// Whether the apps end with the server.
     pub stop_apps_on_exit: bool,
     /// What is logged.
@@ -193,6 +196,7 @@ impl Config {
         let api_key = api_key.filter(|key| !key.is_empty()).map(values::key).transpose()?;
         let addresses = Addresses::pick(&mut pick, given, &file, &production, api_key.is_some())?;
         let builds = Builds::pick(&mut pick, given, &file)?;
+        let kept = Kept::pick(&mut pick, given, &file)?;
         let github_token = pick.maybe("github_token", given.github_token.clone(), file.github_token);
         let ssh_keys = pick.of("ssh_keys", given.ssh_keys.clone(), file.ssh_keys, Vec::new());
         let local = given.allow_local_repositories;
@@ -201,7 +205,6 @@ impl Config {
         let version = pick.of("pocketbase_version", given.pocketbase_version.clone(), file.pocketbase_version, version);
         let from =
             pick.of("pocketbase_source", given.pocketbase_source.clone(), file.pocketbase_source, "github".to_owned());
-        let trash_days = pick.of("trash_days", given.trash_days, file.trash_days, 7);
         let stop = pick.of("stop_apps_on_exit", given.stop_apps_on_exit, file.stop_apps_on_exit, false);
         let log_filter = pick.of("log", given.log.clone(), file.log, "info".to_owned());
         Ok(Self {
@@ -216,7 +219,7 @@ impl Config {
             repositories: if local { UrlPolicy::LocalAllowed } else { UrlPolicy::Remote },
             pocketbase_version: values::version(version)?,
             pocketbase_from: values::source(&from)?,
-            trash_for: Duration::from_secs(trash_days.saturating_mul(24 * 3600)),
+            kept,
             stop_apps_on_exit: stop,
             log_filter: values::filter(log_filter)?,
             path,
@@ -269,7 +272,11 @@ impl Config {
             settings.pocketbase = version;
         }
         settings.rehearsal.clone_from(&self.builds.rehearsal);
-        settings.trash_for = self.trash_for;
+        settings.kept_releases = self.kept.releases;
+        settings.kept_release_bytes = self.kept.release_bytes;
+        settings.kept_points = self.kept.points;
+        settings.points_for = self.kept.points_for;
+        settings.trash_for = self.kept.trash_for;
         settings
     }
 }

@@ -74,7 +74,7 @@ impl Stack {
         building.max_cache_bytes = config.builds.max_cache_bytes;
         building.detect.pocketbase = config.pocketbase_version.clone();
         let supervisor = Supervisor::open(config.production.stack, &data).await?;
-        let mut timeouts = Timeouts::default();
+        let mut timeouts = Timeouts { hold: settings.hold, ..Timeouts::default() };
         if config.production.stack == StackKind::Production {
             timeouts.comeback = SUPERVISORD_COMEBACK;
         }

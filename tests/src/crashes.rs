@@ -20,8 +20,7 @@ use lab_core::{
 };
 use proptest::{
     prelude::*,
-    strategy::ValueTree,
-    test_runner::{TestCaseError, TestRunner},
+    test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +32,8 @@ use crate::{
 
 /// No operation changes the disk more often.
 const CHANGES: usize = 70;
+/// So many data points are kept: few, so that old ones are deleted all the time.
+const KEPT_POINTS: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fails {
@@ -57,7 +58,13 @@ enum Op {
     Restart,
     Stop,
     Start,
-    Remove,
+    Remove {
+        purge: bool,
+    },
+    /// To a newer PocketBase.
+    Upgrade,
+    /// A deploy that is cancelled at once.
+    Cancel,
     /// So many rows more.
     Write(u8),
 }
@@ -80,7 +87,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Restart),
         1 => Just(Op::Stop),
         1 => Just(Op::Start),
-        1 => Just(Op::Remove),
+        1 => any::<bool>().prop_map(|purge| Op::Remove { purge }),
+        2 => Just(Op::Upgrade),
+        1 => Just(Op::Cancel),
         4 => (1..20_u8).prop_map(Op::Write),
     ]
 }
@@ -107,7 +116,23 @@ struct App {
     serves: Option<ReleaseId>,
     is_stopped: bool,
     rows: BTreeSet<u32>,
-    points: BTreeMap<DataPointId, BTreeSet<u32>>,
+    /// Of which release's data each is, and what is in it.
+    points: BTreeMap<DataPointId, (Option<ReleaseId>, BTreeSet<u32>)>,
+    /// Where a rollback leads.
+    before: Option<ReleaseId>,
+}
+
+impl App {
+    /// What is in the data point that the operation puts in the place of the data.
+    fn chosen(&self, op: Op) -> Option<&BTreeSet<u32>> {
+        let mut points = self.points.values().rev();
+        let chosen = match op {
+            Op::Restore(n) => points.nth(n % self.points.len().max(1)),
+            Op::Rollback { with_data: true } => points.find(|(of, _)| of.is_some() && *of == self.before),
+            _ => None,
+        };
+        chosen.map(|(_, rows)| rows)
+    }
 }
 
 /// A world, its model, and what it saw.
@@ -122,8 +147,7 @@ fn settings(world: &World) -> LabSettings {
     let mut settings = world.settings();
     settings.health_timeout = Some(Duration::from_millis(60));
     settings.rehearsal.policy = RehearsalPolicy::Auto;
-    // nothing is lost by age
-    (settings.kept_points, settings.kept_releases) = (10_000, 10_000);
+    (settings.kept_points, settings.kept_releases) = (KEPT_POINTS, 3);
     settings
 }
 
@@ -189,10 +213,12 @@ impl Play {
             return Ok(());
         }
         let before = self.model.clone();
-        if matches!(op, Op::Deploy { .. }) {
+        if matches!(op, Op::Deploy { .. } | Op::Cancel) {
             self.publish(op);
         }
-        let done = life(&self.world, crash, async |lab| self.perform(lab, op).await);
+        self.model.deployed += 1;
+        let version = semver::Version::new(0, 50, self.model.deployed.into());
+        let done = life(&self.world, crash, async |lab| self.perform(lab, op, version).await);
         self.heal();
         if done.is_none() {
             self.crashes += 1;
@@ -219,7 +245,10 @@ impl Play {
 
     /// What the next deploy finds.
     fn publish(&mut self, op: Op) {
-        let Op::Deploy { migrates, fails } = op else { return };
+        let (migrates, fails) = match op {
+            Op::Deploy { migrates, fails } => (migrates, fails),
+            _ => (true, None),
+        };
         if migrates {
             self.model.deployed += 1;
         }
@@ -256,7 +285,7 @@ impl Play {
     }
 
     /// Does it, to its end; whether it succeeded.
-    async fn perform(&self, lab: &Lab, op: Op) -> bool {
+    async fn perform(&self, lab: &Lab, op: Op, version: semver::Version) -> bool {
         let app = name("app");
         let followed = async |started: Result<DeployStarted, Error>| match started {
             Ok(started) => finished(lab, "app", started.deployment).await.state == DeployState::Succeeded,
@@ -279,7 +308,13 @@ impl Play {
             Op::Restart => lab.restart(&app).await.is_ok(),
             Op::Stop => lab.stop(&app).await.is_ok(),
             Op::Start => lab.start(&app).await.is_ok(),
-            Op::Remove => lab.remove(&app, false).await.is_ok(),
+            Op::Remove { purge } => lab.remove(&app, purge).await.is_ok(),
+            Op::Upgrade => followed(lab.upgrade(&app, Some(version), false, false, None).await).await,
+            Op::Cancel => {
+                let request = DeployRequest { repository: Some(url(REPOSITORY)), ..DeployRequest::new(app.clone()) };
+                let Ok(started) = lab.deploy(request).await else { return false };
+                lab.cancel(&app, started.deployment).await.unwrap().state == DeployState::Succeeded
+            }
             Op::Write(_) => true,
         }
     }
@@ -290,32 +325,41 @@ fn compare(before: &Model, op: Op, done: Option<bool>, found: Option<&App>) -> R
     let context = || format!("{op:?} (done: {done:?}) made\n{before:#?}\ninto\n{found:#?}");
     let (Some(was), Some(is)) = (before.app.as_ref(), found) else {
         let is_fine = match (before.app.as_ref(), found) {
-            (None, None) => !(matches!(op, Op::Deploy { fails: None, .. }) && done == Some(true)),
+            (None, None) => !(matches!(op, Op::Deploy { fails: None, .. } | Op::Cancel) && done == Some(true)),
             // a first deploy, whole or not at all
             (None, Some(is)) => {
-                matches!(op, Op::Deploy { .. })
+                matches!(op, Op::Deploy { .. } | Op::Cancel)
                     && is.rows.is_empty()
                     && is.points.is_empty()
                     && (done != Some(true) || is.serves.is_some())
                     && (done != Some(false) || is.serves.is_none())
             }
-            (Some(_), None) => op == Op::Remove && done != Some(false),
+            (Some(_), None) => matches!(op, Op::Remove { .. }) && done != Some(false),
             (Some(_), Some(_)) => unreachable!(),
         };
         prop_assert!(is_fine, "{}", context());
         return Ok(());
     };
-    prop_assert!(op != Op::Remove || done != Some(true), "{}", context());
-    for (id, rows) in &was.points {
-        prop_assert_eq!(is.points.get(id), Some(rows), "a data point is lost: {}", context());
+    prop_assert!(!matches!(op, Op::Remove { .. }) || done != Some(true), "{}", context());
+    for (id, point) in &was.points {
+        if let Some(kept) = is.points.get(id) {
+            prop_assert_eq!(kept, point, "a data point is another: {}", context());
+        } else {
+            // only the oldest go, and only where there are too many
+            let is_old = is.points.keys().next().is_some_and(|oldest| id < oldest);
+            prop_assert!(is_old && is.points.len() >= KEPT_POINTS, "a data point is lost: {}", context());
+        }
     }
+    let chosen = was.chosen(op);
     let new: Vec<&BTreeSet<u32>> =
-        is.points.iter().filter(|(id, _)| !was.points.contains_key(id)).map(|(_, rows)| rows).collect();
+        is.points.iter().filter(|(id, _)| !was.points.contains_key(id)).map(|(_, (_, rows))| rows).collect();
     for rows in &new {
-        prop_assert_eq!(*rows, &was.rows, "a data point holds other data: {}", context());
+        // what was there, or what was put there and taken back
+        let is_known = *rows == &was.rows || Some(*rows) == chosen;
+        prop_assert!(is_known, "a data point holds other data: {}", context());
     }
     let is_whole = match op {
-        Op::Deploy { .. } => {
+        Op::Deploy { .. } | Op::Cancel | Op::Upgrade => {
             is.rows == was.rows
                 && (is.serves != was.serves || !new.is_empty() || done != Some(true) || was.serves.is_some())
                 && (done != Some(true) || is.serves != was.serves)
@@ -326,14 +370,16 @@ fn compare(before: &Model, op: Op, done: Option<bool>, found: Option<&App>) -> R
             let has_moved = is.serves != was.serves;
             let data = if with_data && has_moved {
                 // both of one time, and what was replaced is kept
-                was.points.values().any(|rows| rows == &is.rows) && (is.rows == was.rows || new.contains(&&was.rows))
+                chosen == Some(&is.rows) && (is.rows == was.rows || new.contains(&&was.rows))
             } else {
                 is.rows == was.rows
             };
-            data && (done != Some(true) || has_moved) && (done != Some(false) || !has_moved)
+            data && (!has_moved || is.serves == was.before)
+                && (done != Some(true) || has_moved)
+                && (done != Some(false) || !has_moved)
         }
         Op::Restore(_) => {
-            let restored = was.points.values().any(|rows| rows == &is.rows) && new.contains(&&was.rows);
+            let restored = chosen == Some(&is.rows) && new.contains(&&was.rows);
             is.serves == was.serves && (restored || (is.rows == was.rows && done != Some(true)))
         }
         Op::TakePoint => (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(true) || new.len() == 1),
@@ -341,7 +387,7 @@ fn compare(before: &Model, op: Op, done: Option<bool>, found: Option<&App>) -> R
         Op::Start | Op::Restart => {
             (is.serves, &is.rows) == (was.serves, &was.rows) && (done != Some(true) || !is.is_stopped)
         }
-        Op::Remove | Op::Write(_) => is == was,
+        Op::Remove { .. } | Op::Write(_) => is == was,
     };
     prop_assert!(is_whole, "{}", context());
     Ok(())
@@ -360,6 +406,7 @@ async fn look(world: &World, lab: &Lab) -> Result<Option<App>, TestCaseError> {
         prop_assert!(deployment.state.is_final(), "{:?}", deployment);
     }
     let releases = lab.releases(&name("app")).await.unwrap();
+    let before = releases.iter().find(|release| release.is_before).map(|release| release.release.id);
     let on_disk = std::fs::read_dir(dirs.releases()).map_or(0, Iterator::count);
     prop_assert_eq!(releases.len(), on_disk, "releases on disk that are none");
     let is_stopped = view.app.desired == Desired::Stopped;
@@ -386,13 +433,14 @@ async fn look(world: &World, lab: &Lab) -> Result<Option<App>, TestCaseError> {
     let points = lab.points(&name("app")).await.unwrap();
     let on_disk = std::fs::read_dir(dirs.points()).map_or(0, Iterator::count);
     prop_assert_eq!(points.len(), on_disk, "data points on disk that are none");
-    let points = points.into_iter().map(|point| (point.id, rows(dirs.point(point.id).join("pb_data/data.db"))));
+    let points =
+        points.into_iter().map(|point| (point.id, (point.release, rows(dirs.point(point.id).join("pb_data/data.db")))));
     let points: BTreeMap<_, _> = points.collect();
     if !dirs.data().join("data.db").exists() {
         // PocketBase would have made it at its first start
-        return Ok(Some(App { serves: Some(serves), is_stopped, rows: BTreeSet::new(), points }));
+        return Ok(Some(App { serves: Some(serves), is_stopped, rows: BTreeSet::new(), points, before }));
     }
-    Ok(Some(App { serves: Some(serves), is_stopped, rows: rows(dirs.data().join("data.db")), points }))
+    Ok(Some(App { serves: Some(serves), is_stopped, rows: rows(dirs.data().join("data.db")), points, before }))
 }
 
 /// Plays the steps; each time an app begins to serve, it gets a database. How often the lab crashed.
@@ -435,7 +483,8 @@ fn a_crash_before_any_change_of_an_operation_is_survived() {
         (5, Op::Rollback { with_data: true }),
         (5, Op::Restore(1)),
         (5, Op::TakePoint),
-        (5, Op::Remove),
+        (5, Op::Remove { purge: false }),
+        (5, Op::Upgrade),
     ];
     for (begin, op) in each {
         let mut points = 0;
@@ -454,17 +503,34 @@ fn a_crash_before_any_change_of_an_operation_is_survived() {
 }
 
 #[test]
-#[ignore = "long: `make soak`"]
+#[ignore = "long: `make soak CRASHES=1000`"]
 fn soak_crashes() {
-    let wanted = std::env::var("KILLS").map_or(1000, |text| text.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
-    let (mut operations, mut crashes) = (0, 0);
-    while crashes < wanted {
-        let steps = prop::collection::vec(step(), 20..40).new_tree(&mut runner).unwrap().current();
-        match play(&steps) {
-            Err(error) => panic!("{error}\nafter {steps:?}"),
-            Ok(more) => (operations, crashes) = (operations + steps.len(), crashes + more),
+    let wanted = std::env::var("CRASHES").map_or(1000, |text| text.parse().unwrap());
+    // said, so that what fails can be played again
+    let first: u64 = std::env::var("SEED").map_or_else(|_| rand_seed(), |text| text.parse().unwrap());
+    let crashes = std::cell::Cell::new((0, 0));
+    for seed in first.. {
+        let config =
+            ProptestConfig { cases: 4, max_shrink_iters: 500, failure_persistence: None, ..Default::default() };
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+        let played = runner.run(&prop::collection::vec(step(), 20..40), |steps| {
+            let (operations, before) = crashes.get();
+            crashes.set((operations + steps.len(), before + play(&steps)?));
+            Ok(())
+        });
+        if let Err(error) = played {
+            panic!("SEED={seed}: {error}");
         }
-        eprintln!("{operations} operations, {crashes} crashes");
+        let (operations, so_far) = crashes.get();
+        eprintln!("{operations} operations, {so_far} crashes (SEED={seed})");
+        if so_far >= wanted {
+            return;
+        }
     }
+}
+
+fn rand_seed() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

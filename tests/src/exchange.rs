@@ -142,7 +142,9 @@ fn exchange(stack: Stack, [deploys, restarts, rollbacks]: [usize; 3], filling_mb
         }
         if n < deploys {
             // without a change the release would be the same
-            repository.push(&[("pb_public/round.txt", &n.to_string())]);
+            let hook = format!("routerAdd('GET', '/round', (e) => e.string(200, '{}'))", n / 5);
+            // every fifth changes what gets at the data: a rehearsal, a data point and a copy under load
+            repository.push(&[("pb_public/round.txt", &n.to_string()), ("pb_hooks/main.pb.js", &hook)]);
             exchange(&["deploy", "--name", "app"]);
         }
         if n < rollbacks {
@@ -183,9 +185,11 @@ fn an_exchange_fails_no_request_and_loses_no_write(stack: Stack) {
 fn soak(stack: Stack, megabytes: usize) {
     let Outcome { written, failed, mut held } = exchange(stack, [50, 50, 20], megabytes);
     held.sort_unstable();
-    let (half, p99) = (held[held.len() / 2], held[held.len() * 99 / 100]);
+    let (half, p99, most) = (held[held.len() / 2], held[held.len() * 99 / 100], held[held.len() - 1]);
     eprintln!("{stack:?}, {megabytes} MB: {written} writes, none lost or doubled, {failed} failed");
-    eprintln!("{stack:?}: {} requests waited, p50 {half:?}, p99 {p99:?}", held.len());
+    eprintln!("{stack:?}: {} requests waited, p50 {half:?}, p99 {p99:?}, max {most:?}", held.len());
+    // Caddy by itself holds nothing, but tries again
+    assert!(stack == Stack::Direct || p99 < Duration::from_millis(500), "{p99:?}");
 }
 
 #[test]

@@ -292,3 +292,170 @@ fn a_server_that_is_asked_to_end_leaves_the_apps_running_unless_told_otherwise()
     server.up();
     eventually("the app", || server.lab_json(&["show", "app"])["status"] == "running");
 }
+
+/// What a life of the server is killed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Deploy,
+    /// Well in its rehearsal, but not in its place.
+    BadDeploy,
+    Rollback,
+    RollbackWithData,
+    Restore,
+    Restart,
+    Snapshot,
+    Remove,
+}
+
+const DONE: [Done; 8] = [
+    Done::Deploy,
+    Done::BadDeploy,
+    Done::Rollback,
+    Done::RollbackWithData,
+    Done::Restore,
+    Done::Restart,
+    Done::Snapshot,
+    Done::Remove,
+];
+
+const WRITES: &str = r#"migrate((app) => app.save(new Collection({
+    type: "base", name: "writes", listRule: "", createRule: "", fields: [{ type: "number", name: "n", onlyInt: true }],
+})), (app) => app.delete(app.findCollectionByNameOrId("writes")))"#;
+
+/// One writer, and the numbers whose write was answered with 200.
+#[derive(Debug, Default)]
+struct Written {
+    next: AtomicUsize,
+    answered: std::sync::Mutex<std::collections::BTreeSet<u64>>,
+    most_processes: AtomicUsize,
+}
+
+impl Written {
+    fn count(&self) -> usize {
+        self.answered.lock().unwrap().len()
+    }
+}
+
+/// The numbers that are stored, each once.
+fn stored_writes(server: &Server) -> std::collections::BTreeSet<u64> {
+    let visitor = server.visit("app");
+    let mut found = std::collections::BTreeSet::new();
+    for page in 1.. {
+        let path = format!("/api/collections/writes/records?perPage=1000&page={page}&fields=n&skipTotal=1&sort=n");
+        let answer = runtime().block_on(visitor.get_json(&path));
+        let items = answer["items"].as_array().unwrap().clone();
+        for item in &items {
+            assert!(found.insert(item["n"].as_u64().unwrap()), "written twice: {item}");
+        }
+        if items.len() < 1000 {
+            return found;
+        }
+    }
+    found
+}
+
+/// Kills the server at random moments of random operations, under a writer: no answered write is lost unless a restore, a
+/// rollback with data or a removal was asked for, and there is never more than one process on the data.
+fn kill_at_random(stack: Stack, mut seed: u64, lives: usize) {
+    eprintln!("SEED={seed}");
+    let mut random = move |below: u64| {
+        // xorshift64
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let mut server = Server::start_with(stack, &[("LAB_KEPT_RELEASES", "3"), ("LAB_KEPT_POINTS", "4")]);
+    let repository = Repository::of_files(&[("pb_migrations/1_writes.js", WRITES)]);
+    server.deploy("app", &repository);
+    let (written, stop) = (Written::default(), AtomicBool::new(false));
+    // rehearsals run on data of their own
+    let (port, data) = (server.public_port, server.data().join("apps"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (runtime, visitor) = (runtime(), crate::parts::Visitor::new("app", port));
+            while !stop.load(Ordering::Relaxed) {
+                let n = written.next.fetch_add(1, Ordering::Relaxed) as u64;
+                let body = json!({"n": n});
+                if runtime.block_on(visitor.try_post("/api/collections/writes/records", &body)) == Some(200) {
+                    written.answered.lock().unwrap().insert(n);
+                } else {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                written.most_processes.fetch_max(crate::parts::processes(&data).len(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        // whatever fails, the others end
+        let _stops = Stops(&stop);
+        for life in 0..lives {
+            let done = DONE[usize::try_from(random(DONE.len() as u64)).unwrap()];
+            let text = format!("routerAdd('GET', '/life', (e) => e.string(200, '{life}'))");
+            let hook = if done == Done::BadDeploy { crate::rehearsal::NOT_HERE.to_owned() } else { text };
+            repository.push(&[("pb_hooks/main.pb.js", &hook)]);
+            let points = server.lab_json(&["data", "app", "list"]);
+            let point = points[0]["id"].as_str().unwrap_or("none").to_owned();
+            let words: Vec<&str> = match done {
+                Done::Deploy | Done::BadDeploy => vec!["deploy", "--name", "app"],
+                Done::Rollback => vec!["rollback", "app"],
+                Done::RollbackWithData => vec!["rollback", "app", "--with-data", "--yes"],
+                Done::Restore => vec!["data", "app", "restore", &point, "--yes"],
+                Done::Restart => vec!["restart", "app"],
+                Done::Snapshot => vec!["data", "app", "snapshot"],
+                Done::Remove => vec!["rm", "app", "--yes"],
+            };
+            let command = server.lab_command().args(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let mut command = command.unwrap();
+            std::thread::sleep(Duration::from_millis(random(2500)));
+            server.kill();
+            let _ = command.kill();
+            let _ = command.wait();
+            let before = written.answered.lock().unwrap().clone();
+            server.up();
+            wait_until_settled(&server);
+            if server.lab(&["show", "app"]).status.code() == Some(3) {
+                assert_eq!(done, Done::Remove);
+                server.deploy("app", &repository);
+            }
+            let answered = written.count();
+            eventually("the writer's next answer", || written.count() > answered);
+            let now = written.answered.lock().unwrap().clone();
+            let stored = stored_writes(&server);
+            let takes_data = matches!(done, Done::RollbackWithData | Done::Restore | Done::Remove);
+            let lost: Vec<u64> = now.difference(&stored).copied().collect();
+            let is_asked = takes_data && lost.iter().all(|n| before.contains(n));
+            assert!(lost.is_empty() || is_asked, "life {life}, {done:?}: lost {lost:?}: {}", server.log());
+            written.answered.lock().unwrap().retain(|n| !lost.contains(n));
+            assert!(written.most_processes.load(Ordering::Relaxed) <= 1, "life {life}, {done:?}: two on one data");
+            eprintln!("life {life}: {done:?}, {} writes", now.len());
+        }
+    });
+}
+
+/// Ends the threads beside a test, also when it fails.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whatever_a_killed_server_was_doing_no_answered_write_is_lost() {
+    kill_at_random(Stack::Embedded, 20_261_128, 4);
+}
+
+#[test]
+#[ignore = "long: `make soak KILLS=100`"]
+fn soak_lives() {
+    let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let seed = std::env::var("SEED").map_or(now, |text| text.parse().unwrap());
+    kill_at_random(Stack::Embedded, seed, kills / 2);
+    kill_at_random(Stack::Edge, seed, kills / 2);
+}

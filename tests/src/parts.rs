@@ -171,6 +171,14 @@ impl Visitor {
         (status, response.json().await.unwrap_or(Value::Null))
     }
 
+    /// The status, where there is an answer.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<u16> {
+        let response = self.client.post(format!("{}{path}", self.base)).json(body).send().await.ok()?;
+        let status = response.status().as_u16();
+        response.bytes().await.ok()?;
+        Some(status)
+    }
+
     /// The lines of an event stream.
     pub async fn stream(&self, path: &str) -> reqwest::Response {
         self.try_stream(path).await.unwrap()

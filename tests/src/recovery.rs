@@ -93,6 +93,31 @@ fn a_lab_killed_in_any_step_of_a_redeploy_comes_back_with_one_release_that_serve
 }
 
 #[test]
+fn a_deployment_that_a_kill_cut_is_found_also_when_the_clock_went_back() {
+    let world = World::new();
+    let (first, cut) = world.life(async |lab| {
+        let first = deploy(lab, "app").await.id;
+        hang_at(&world, DeployStep::Build);
+        let started = lab.deploy(request("app")).await.unwrap();
+        reached(lab, "app", started.deployment, DeployStep::Build).await;
+        (first, started.deployment)
+    });
+    heal(&world);
+    // the record from before gets an id that is newer, as if the clock had been ahead then
+    let dirs = world.data().app(&name("app"));
+    let (old, later) = (dirs.deployment_record(first), lab_core::DeploymentId::new());
+    let text = std::fs::read_to_string(&old).unwrap().replace(&first.to_string(), &later.to_string());
+    std::fs::write(dirs.deployment_record(later), text).unwrap();
+    std::fs::remove_file(old).unwrap();
+    world.life(async |lab| {
+        lab.idle().await;
+        assert_eq!(lab.deployment(&name("app"), cut).await.unwrap().state, DeployState::Interrupted);
+        world.assert_serves(lab, "app").await;
+        assert_eq!(lab.releases(&name("app")).await.unwrap().len(), 1, "what it had begun is deleted");
+    });
+}
+
+#[test]
 fn apps_that_run_never_notice_and_apps_that_died_run_again() {
     let world = World::new();
     let before = world.life(async |lab| {

@@ -332,3 +332,70 @@ async fn a_verified_data_point_was_started_on() {
     serving.nothing_is_left();
     serving.real.close().await;
 }
+
+/// Throws once it runs in another release's place, and never on a copy of the data.
+pub const NOT_HERE: &str = r#"
+const first = $app.dataDir() + "/first";
+let known = "";
+try { known = toString($os.readFile(first)); } catch (_) {}
+if (!known) { $os.writeFile(first, $app.dataDir(), 0o644); }
+else if ($app.dataDir().includes("/apps/") && known !== $app.dataDir()) { throw new Error("not here"); }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_whose_release_fails_only_in_its_place_leaves_the_data_as_it_was() {
+    let change = r#"migrate((app) => {
+        const notes = app.findCollectionByNameOrId("notes");
+        notes.fields.add(new TextField({ name: "title" }));
+        app.save(notes);
+        app.db().newQuery("DELETE FROM notes WHERE text = 'two'").execute();
+    }, () => {});
+    "#;
+    for policy in [RehearsalPolicy::Auto, RehearsalPolicy::Never] {
+        let real = Real::open_with(|_, settings| settings.rehearsal.policy = policy).await;
+        let serving = Serving::begin_with(real).await;
+        let hook = [("pb_hooks/here.pb.js", NOT_HERE)];
+        let before = serving.deploy(&hook).await;
+        assert_eq!(before.state, DeployState::Succeeded, "{:?}", before.problem);
+        serving.repository.push(&[("pb_migrations/1700000001_change.js", change)]);
+        let lab = &serving.real.lab;
+        let request = lab_core::DeployRequest { accept_loss: true, ..lab_core::DeployRequest::new(app()) };
+        let started = lab.deploy(request).await.unwrap();
+        crate::world::reached(lab, "app", started.deployment, DeployStep::Switch).await;
+        // it waits, or was written just before
+        let (status, _) = serving.visitor.post(RECORDS, &json!({"text": "three", "mood": 3})).await;
+        assert_eq!(status, 200);
+        let ended = crate::world::finished(lab, "app", started.deployment).await;
+        assert_eq!((ended.state, ended.problem.unwrap().code.as_str()), (DeployState::Failed, "app_crashed"));
+        assert_eq!(ended.steps.last().unwrap().step, DeployStep::Health, "{policy}");
+        let items = serving.visitor.get_json(&format!("{RECORDS}?sort=text")).await["items"].clone();
+        let texts: Vec<_> = items.as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap()).collect();
+        assert_eq!(texts.len(), 3, "{policy}: {items}");
+        assert!(["one", "two", "three"].iter().all(|text| texts.contains(text)), "{policy}: {items}");
+        assert!(items[0].get("title").is_none(), "{policy}: {items}");
+        let points = lab.points(&app()).await.unwrap();
+        let left = points.iter().find(|point| point.reason == lab_core::data::PointReason::TakenBack).unwrap();
+        assert_eq!(Some(left.id), ended.aside, "{policy}");
+        serving.real.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_waits_for_a_release_that_never_answers_is_made_once_by_the_one_before() {
+    let real = Real::open_with(|_, settings| {
+        settings.rehearsal.policy = RehearsalPolicy::Never;
+        settings.hold = Duration::from_secs(7);
+    });
+    let serving = Serving::begin_with(real.await).await;
+    serving.repository.push(&[("lab.toml", "[health]\npath = \"/never\"\n")]);
+    let lab = &serving.real.lab;
+    let started = lab.deploy(lab_core::DeployRequest::new(app())).await.unwrap();
+    crate::world::reached(lab, "app", started.deployment, DeployStep::Start).await;
+    let (status, answer) = serving.visitor.post(RECORDS, &json!({"text": "held"})).await;
+    assert_eq!(status, 200, "{answer}");
+    let ended = crate::world::finished(lab, "app", started.deployment).await;
+    assert_eq!((ended.state, ended.problem.unwrap().code.as_str()), (DeployState::Failed, "app_unhealthy"));
+    let found = serving.visitor.get_json(&format!("{RECORDS}?filter=(text='held')")).await;
+    assert_eq!(found["totalItems"], 1);
+    serving.real.close().await;
+}

@@ -63,6 +63,24 @@ fn a_rollback_serves_the_release_before_without_building_it_and_keeps_the_data()
 }
 
 #[test]
+fn a_rollback_never_returns_by_itself_to_what_was_rolled_back() {
+    let world = World::new();
+    world.life(async |lab| {
+        deploy(lab, "app").await;
+        let bad = deploy(lab, "app").await.release;
+        let good = roll_back(lab, "app", None).await.release;
+        assert!(matches!(lab.rollback(&name("app"), None, false, None).await, Err(Error::NothingBefore(_))));
+        deploy(lab, "app").await;
+        assert_eq!(roll_back(lab, "app", None).await.release, good);
+        // unless it is asked for, and then it is what was there before the next one
+        assert_eq!(roll_back(lab, "app", Some(bad)).await.release, bad);
+        deploy(lab, "app").await;
+        assert_eq!(roll_back(lab, "app", None).await.release, bad);
+        assert_eq!(roll_back(lab, "app", None).await.release, good);
+    });
+}
+
+#[test]
 fn an_app_that_never_ran_cannot_be_rolled_back() {
     let world = World::new();
     world.life(async |lab| {

@@ -27,7 +27,7 @@ fn pinned(version: &str) -> String {
 }
 
 async fn upgrade(real: &Real, to: &str, is_trial: bool) -> Deployment {
-    let started = real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), is_trial, None).await.unwrap();
+    let started = real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), is_trial, false, None).await.unwrap();
     finished(&real.lab, "app", started.deployment).await
 }
 
@@ -71,7 +71,7 @@ async fn an_upgrade_is_rehearsed_saved_and_stays() {
     assert_eq!(runs(&real).await, "0.40.6");
 
     for (to, reason) in [("0.40.6", "already"), ("0.28.4", "newer than")] {
-        match real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), false, None).await {
+        match real.lab.upgrade(&name("app"), Some(to.parse().unwrap()), false, false, None).await {
             Err(error @ Error::NotUpgradable { .. }) => assert!(error.to_string().contains(reason), "{error}"),
             other => panic!("{other:?}"),
         }
@@ -116,6 +116,35 @@ fn all_apps_are_tried_first_and_those_that_passed_are_upgraded() {
         line.split_whitespace().nth(1).unwrap_or_default().to_owned()
     };
     assert_eq!(["good", "bad", "new"].map(outcome), ["upgraded", "failed", "skipped"], "{printed}");
+    // the table of the rehearsals comes before anything is upgraded
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.find("OUTCOME").unwrap() < said.find("upgrading good").unwrap(), "{said}");
     let version = |app: &str| server.lab_json(&["releases", app])[0]["run"]["pocketbase"].clone();
     assert_eq!((version("good"), version("bad")), (json!("0.40.6"), json!("0.22.27")), "{printed}");
+}
+
+#[test]
+fn a_wave_that_fails_is_the_last_and_what_could_not_be_rehearsed_is_left_alone() {
+    let server = Server::start();
+    let files = |hook: &str| {
+        let toml = pinned("0.28.4");
+        Repository::of_files(&[
+            ("lab.toml", &toml),
+            ("pb_migrations/1700000000_notes.js", MIGRATION),
+            ("pb_hooks/a.pb.js", hook),
+        ])
+    };
+    // by name: the one that fails is the first wave
+    server.deploy("a-fails", &files(crate::rehearsal::NOT_HERE));
+    server.deploy("b-good", &files(""));
+    let done = server.lab(&["upgrade", "--all", "--to", "0.40.6", "--yes", "--json"]);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(!done.status.success(), "{text}");
+    let version = |app: &str| {
+        let releases = server.lab_json(&["releases", app]);
+        let it = releases.as_array().unwrap().iter().find(|release| release["serves"] == true).unwrap().clone();
+        it["run"]["pocketbase"].clone()
+    };
+    assert_eq!((version("a-fails"), version("b-good")), (json!("0.28.4"), json!("0.28.4")), "{text}");
+    assert!(text.contains("\"left\"") && text.contains("\"failed\""), "{text}");
 }

@@ -75,6 +75,7 @@ fn list(all: &[DataPoint]) -> String {
                     PointReason::Asked => "asked for".to_owned(),
                     PointReason::Deploy { .. } => "before a deploy".to_owned(),
                     PointReason::Replaced { .. } => "before a restore".to_owned(),
+                    PointReason::TakenBack => "of what failed".to_owned(),
                 },
                 point.release.map(|id| id.to_string()).unwrap_or_default(),
                 format!("{} MB", point.bytes.div_ceil(1_000_000)),
@@ -105,8 +106,7 @@ pub(crate) async fn ask_for_rollback(
     output: &Output,
 ) -> Result<(), CliError> {
     let all: Vec<ReleaseView> = client.get(&format!("/api/apps/{app}/releases")).await?;
-    let serving = all.iter().find(|view| view.serves).map(|view| view.release.id);
-    let before = || all.iter().map(|view| view.release.id).find(|id| serving.is_some_and(|serving| *id < serving));
+    let before = || all.iter().find(|view| view.is_before).map(|view| view.release.id);
     let points: Vec<DataPoint> = client.get(&format!("/api/apps/{app}/data")).await?;
     let wanted = release.or_else(before);
     match points.iter().find(|point| point.release.is_some() && point.release == wanted) {

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use lab_core::{
     AppName, DeploymentId,
-    deploy::{DeployEvent, DeployEventKind, DeployState, Deployment},
+    deploy::{DeployEvent, DeployEventKind, DeployState, Deployment, StepOutcome},
     release::ReleaseView,
 };
 use serde_json::json;
@@ -18,7 +18,7 @@ pub(crate) async fn ls(client: &Client, app: &AppName, output: &Output) -> Resul
     let all: Vec<Deployment> = client.get(&format!("/api/apps/{app}/deployments")).await?;
     output.data(&all, || {
         table(
-            ["ID", "WHAT", "STATE", "STARTED", "COMMIT", "PROBLEM"],
+            ["ID", "WHAT", "STATE", "STARTED", "COMMIT", "PROBLEM", "STEPS", "TAKEN BACK"],
             all.iter().map(|deployment| {
                 let commit = deployment.commit.as_ref();
                 [
@@ -28,6 +28,8 @@ pub(crate) async fn ls(client: &Client, app: &AppName, output: &Output) -> Resul
                     format!("{:.0}", deployment.started_at),
                     commit.map(|c| format!("{:.10} {:.40}", c.hash, c.message)).unwrap_or_default(),
                     deployment.problem.as_ref().map(|p| p.code.clone()).unwrap_or_default(),
+                    steps(deployment),
+                    deployment.undone.join("; "),
                 ]
             }),
         )
@@ -40,10 +42,14 @@ pub(crate) async fn releases(client: &Client, app: &AppName, output: &Output) ->
     output.data(&all, || {
         table(
             ["RELEASE", "", "BUILT", "POCKETBASE", "SIZE", "BY", "COMMIT"],
-            all.iter().map(|ReleaseView { serves, release }| {
+            all.iter().map(|ReleaseView { serves, is_before, release }| {
                 [
                     release.id.to_string(),
-                    if *serves { "serves".to_owned() } else { String::new() },
+                    match (serves, is_before) {
+                        (true, _) => "serves".to_owned(),
+                        (_, true) => "before it".to_owned(),
+                        _ => String::new(),
+                    },
                     format!("{:.0}", release.created_at),
                     release.run.pocketbase.clone().unwrap_or_default(),
                     release.bytes.map(|bytes| format!("{} MB", bytes.div_ceil(1_000_000))).unwrap_or_default(),
@@ -75,14 +81,53 @@ pub(crate) async fn log(
     output: &Output,
 ) -> Result<(), CliError> {
     let id = newest(client, app, id).await?;
+    let say = |line: String| output.data(&json!({"id": id, "line": line}), || line.clone());
     // of a deployment under way the lines come as they are made
     let mut events = client.events::<DeployEvent>(&format!("/api/apps/{app}/deployments/{id}/events")).await?;
+    let mut told = 0;
     while let Some(event) = events.next().await {
-        if let DeployEventKind::Log { line } = event?.kind {
-            output.data(&json!({"id": id, "line": line}), || line.clone());
+        let event = event?;
+        told += usize::from(matches!(event.kind, DeployEventKind::Undone { .. }));
+        if let Some(line) = line(event.kind) {
+            say(line);
         }
     }
+    // what was taken back after the server had ended is not in the log of events, which had ended too
+    let record: Deployment = client.get(&format!("/api/apps/{app}/deployments/{id}")).await?;
+    for what in record.undone.iter().skip(told) {
+        say(format!("taken back: {what}"));
+    }
     Ok(())
+}
+
+/// What an event tells, as a line.
+fn line(kind: DeployEventKind) -> Option<String> {
+    Some(match kind {
+        DeployEventKind::StepStarted { step } => format!("— {step}"),
+        DeployEventKind::StepFinished { step, millis } => format!("— {step}: done in {}", seconds(millis)),
+        DeployEventKind::StepFailed { step, millis } => format!("— {step}: failed after {}", seconds(millis)),
+        DeployEventKind::Undone { what } => format!("taken back: {what}"),
+        DeployEventKind::Log { line } => line,
+        DeployEventKind::Amount { .. } => return None,
+        DeployEventKind::Finished { state, problem: None } => state.to_string(),
+        DeployEventKind::Finished { state, problem: Some(problem) } => format!("{state}: {}", problem.message),
+    })
+}
+
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
+
+/// Each step with its time, and with how it ended unless that was well.
+fn steps(deployment: &Deployment) -> String {
+    let each = deployment.steps.iter().map(|record| {
+        let took = record.millis.map(|millis| format!(" {}", seconds(millis))).unwrap_or_default();
+        match record.outcome {
+            Some(outcome) if outcome != StepOutcome::Done => format!("{}{took} {outcome}", record.step),
+            _ => format!("{}{took}", record.step),
+        }
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 pub(crate) async fn cancel(

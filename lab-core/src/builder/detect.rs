@@ -179,6 +179,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         health: HealthCheck {
             path: health.path.map_or(default.path, |path| path.as_str().to_owned()),
             timeout_secs: health.timeout.map_or(default.timeout_secs, |seconds| seconds.0),
+            is_stated: health.timeout.is_some(),
         },
         required_env: toml
             .env

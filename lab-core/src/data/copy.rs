@@ -211,6 +211,11 @@ pub(super) fn is_kept_only(relative: &Path) -> bool {
     [UPLOADS, BACKUPS].iter().any(|folder| relative.starts_with(folder))
 }
 
+/// Whether a file of so many bytes may have two names: what the app keeps and never writes into.
+pub(super) fn is_shared(relative: &Path, bytes: u64) -> bool {
+    is_kept_only(relative) && bytes >= SHORT && relative.extension().is_none_or(|end| end != ATTRIBUTES)
+}
+
 /// A copy under way.
 struct Copying<'a> {
     to: &'a Path,
@@ -244,8 +249,7 @@ impl Copying<'_> {
                 self.copied.bytes += fs::metadata(&target).map_err(file("read", &target))?.len();
             }
             Kind::File { bytes } => {
-                let is_short = bytes < SHORT || from.extension().is_some_and(|end| end == ATTRIBUTES);
-                if is_kept_only(relative) && !is_short && self.share(from, &target) {
+                if is_shared(relative, bytes) && self.share(from, &target) {
                     self.copied.linked += 1;
                     return Ok(());
                 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Collection, CopyLimits, Newer, check, collections, copy};
+use super::{Collection, CopyLimits, Newer, aside, check, collections, copy};
 use crate::{
     AppName, DataPointId, DeploymentId, Error, ReleaseId,
     deploy::store::{read_json, readable},
@@ -28,9 +28,9 @@ mod tests;
 /// A data point's own file.
 const RECORD: &str = "point.json";
 /// A data point's data.
-const DATA: &str = "pb_data";
+pub(super) const DATA: &str = "pb_data";
 /// In data that takes the place of other data: the id of the data point that the other becomes.
-const MARK: &str = ".lab-restored";
+pub(super) const MARK: &str = ".lab-restored";
 
 /// Why a data point was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub enum PointReason {
         /// By which data point.
         by: DataPointId,
     },
+    /// A deployment or a restore that failed had it: what was before is in its place again.
+    TakenBack,
 }
 
 /// What a look at a data point found.
@@ -158,7 +160,7 @@ pub(crate) fn take(
 const UNBOUNDED: CopyLimits = CopyLimits { max_bytes: u64::MAX, is_kept: true };
 
 /// Where a data point is while it is made: a name that no id has.
-fn making(dirs: &AppDirs, id: DataPointId) -> Result<std::path::PathBuf, Error> {
+pub(super) fn making(dirs: &AppDirs, id: DataPointId) -> Result<std::path::PathBuf, Error> {
     let path = dirs.points().join(format!(".{id}"));
     durable::create_private_dir(&path).map_err(Error::storage("create", &path))?;
     Ok(path)
@@ -215,7 +217,7 @@ impl Restore {
         cancel: &CancellationToken,
     ) -> Result<Self, Error> {
         // of an earlier restore, which could not keep what it replaced
-        recover(dirs, |_| false)?;
+        recover(dirs, &point.app, |_| Fate::Stays)?;
         let (id, app) = (DataPointId::new(), point.app.clone());
         let reason = PointReason::Replaced { by: point.id };
         let (taken_at, collections, left_out) = (Timestamp::now(), Vec::new(), Vec::new());
@@ -257,9 +259,15 @@ impl Restore {
         keep(&self.dirs, &self.making(), self.replaced.clone())
     }
 
-    /// Takes it back, on whichever side of the exchange it is. Nothing may be using the data. Blocks.
-    pub(crate) fn take_back(&self) -> Result<(), Error> {
-        take_back(&self.dirs, &self.making(), self.replaced.id)
+    /// Takes it back, on whichever side of the exchange it is. Where the app `has_run` with it, it is to be kept. Nothing
+    /// may be using the data. Blocks.
+    pub(crate) fn take_back(&self, has_run: bool) -> Result<(), Error> {
+        take_back(&self.dirs, &self.making(), self.replaced.id, has_run)
+    }
+
+    /// Keeps or deletes what was taken back. Blocks.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        clear(&self.dirs, &self.making())
     }
 }
 
@@ -281,6 +289,9 @@ fn keep(dirs: &AppDirs, making: &Path, mut replaced: DataPoint) -> Result<DataPo
     // what they say is for people: data that cannot be read is kept all the same
     replaced.collections = collections(&making.join(DATA)).unwrap_or_default();
     write(making, &replaced)?;
+    for left in [making.join(aside::BOOT), making.join(DATA).join(MARK)] {
+        durable::remove(&left).map_err(Error::storage("delete", &left))?;
+    }
     let kept = dirs.point(replaced.id);
     durable::rename(making, &kept).map_err(Error::storage("keep", making))?;
     if is_exchanged(dirs, replaced.id) {
@@ -290,11 +301,16 @@ fn keep(dirs: &AppDirs, making: &Path, mut replaced: DataPoint) -> Result<DataPo
     Ok(replaced)
 }
 
-fn take_back(dirs: &AppDirs, making: &Path, id: DataPointId) -> Result<(), Error> {
-    if is_exchanged(dirs, id) {
-        exchange(dirs, making)?;
+fn take_back(dirs: &AppDirs, making: &Path, id: DataPointId, has_run: bool) -> Result<(), Error> {
+    if !is_exchanged(dirs, id) {
+        return Ok(());
     }
-    durable::remove(making).map_err(Error::storage("delete", making))
+    if has_run {
+        // recorded first: somebody may have been answered that it was written there
+        let point = record_of(making)?;
+        write(making, &DataPoint { reason: PointReason::TakenBack, release: None, ..point })?;
+    }
+    exchange(dirs, making)
 }
 
 /// What a restore replaced and did not keep, though a later one has put other data in its place.
@@ -304,32 +320,76 @@ fn replaced_in(making: &Path, id: DataPointId) -> Option<DataPoint> {
     (matches!(point.reason, PointReason::Replaced { .. }) && data.is_dir() && !has_mark(&data, id)).then_some(point)
 }
 
-/// Ends what a crash left: a data point that was being made is deleted, and a restore is taken back if `undo` says so of the
-/// data point that the replaced data becomes, or else kept. Blocks.
-pub(crate) fn recover(dirs: &AppDirs, undo: impl Fn(DataPointId) -> bool) -> Result<(), Error> {
+/// What is not in the place of the data: kept where an app has run with it, else deleted.
+fn clear(dirs: &AppDirs, making: &Path) -> Result<(), Error> {
+    match record_of(making) {
+        Ok(point) if point.reason == PointReason::TakenBack && !making.join(aside::BOOT).exists() => {
+            keep(dirs, making, point).map(|_| ())
+        }
+        _ => durable::remove(making).map_err(Error::storage("delete", making)),
+    }
+}
+
+/// Whether one but the newest is older than `since`. Blocks.
+pub(crate) fn is_any_old(dirs: &AppDirs, since: Timestamp) -> Result<bool, Error> {
+    Ok(list(dirs)?.iter().skip(1).any(|point| point.taken_at < since))
+}
+
+fn record_of(making: &Path) -> Result<DataPoint, Error> {
+    let path = making.join(RECORD);
+    read_json(&path).map_err(Error::storage("read", &path))
+}
+
+/// What becomes of data that was to take the place of the app's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// What is in the place of the data stays there.
+    Stays,
+    /// A restore is taken back; a release may have run with it.
+    TakenBack { has_run: bool },
+    /// What was there before a release was started takes its place again.
+    PutBack,
+}
+
+/// Ends what a failure or a crash left: a restore stays or is taken back, and a data point that was being made is deleted.
+/// `fate` is asked with the id of the data point that it makes. Nothing may be using data that is exchanged. Blocks.
+pub(crate) fn recover(dirs: &AppDirs, app: &AppName, fate: impl Fn(DataPointId) -> Fate) -> Result<(), Error> {
     let folder = dirs.points();
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::storage("read", &folder)(error)),
     };
+    let mut is_clear = true;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str().and_then(|name| name.strip_prefix('.')) else { continue };
         let making = entry.path();
         let Ok(id) = name.parse::<DataPointId>() else { continue };
-        if is_exchanged(dirs, id) && !undo(id) {
-            let path = making.join(RECORD);
-            let replaced = read_json(&path).map_err(Error::storage("read", &path))?;
-            keep(dirs, &making, replaced)?;
-        } else if !is_exchanged(dirs, id)
-            && let Some(replaced) = replaced_in(&making, id)
-        {
-            keep(dirs, &making, replaced)?;
+        match fate(id) {
+            Fate::TakenBack { has_run } => take_back(dirs, &making, id, has_run)?,
+            Fate::PutBack if !is_exchanged(dirs, id) && aside::is_whole(dirs, id) => {
+                // nothing waited for the disk when it was copied
+                let copy = fs::File::open(&making).map_err(Error::storage("open", &making))?;
+                rustix::fs::syncfs(&copy).map_err(|e| Error::storage("sync", &making)(e.into()))?;
+                write(&making, &aside::replaced(id, app))?;
+                exchange(dirs, &making)?;
+            }
+            Fate::PutBack | Fate::Stays => {}
+        }
+        let cleared = if is_exchanged(dirs, id) {
+            record_of(&making).and_then(|replaced| keep(dirs, &making, replaced)).map(|_| ())
+        } else if let Some(replaced) = replaced_in(&making, id) {
+            keep(dirs, &making, replaced).map(|_| ())
         } else {
-            take_back(dirs, &making, id)?;
+            clear(dirs, &making)
+        };
+        if let Err(error) = cleared {
+            // the data is in its place, and the app can run: it is tried again at the next opening
+            tracing::warn!(%app, error = error.report(), "data was neither kept nor deleted");
+            is_clear = false;
         }
     }
     let mark = dirs.data().join(MARK);
-    durable::remove(&mark).map_err(Error::storage("delete", &mark))
+    if is_clear { durable::remove(&mark).map_err(Error::storage("delete", &mark)) } else { Ok(()) }
 }

@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{DeployEvent, DeployEventKind, DeployStep, Deployment, StepRecord, store::write_record};
+use super::{DeployEvent, DeployEventKind, DeployStep, Deployment, StepOutcome, StepRecord, store::write_record};
 use crate::{
     Error,
     blocking::blocking,
@@ -93,8 +93,8 @@ impl Journal {
         step: DeployStep,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.update(|record| record.steps.push(StepRecord { step, started_at: Timestamp::now(), millis: None }))
-            .await?;
+        let begins = StepRecord { step, started_at: Timestamp::now(), millis: None, outcome: None };
+        self.update(|record| record.steps.push(begins)).await?;
         self.emit(DeployEventKind::StepStarted { step });
         let begun = Instant::now();
         let result = work.await;
@@ -102,6 +102,7 @@ impl Journal {
         // on disk with the next write; a crash before it loses only the time taken
         if let Some(last) = self.lock().steps.last_mut() {
             last.millis = Some(millis);
+            last.outcome = Some(if result.is_ok() { StepOutcome::Done } else { StepOutcome::Failed });
         }
         self.emit(match result {
             Ok(_) => DeployEventKind::StepFinished { step, millis },
@@ -110,9 +111,11 @@ impl Journal {
         result
     }
 
-    /// Tells that something was taken back.
+    /// Tells that something was taken back. It is in the record on disk with the next write.
     pub(crate) fn undone(&self, what: impl Into<String>) {
-        self.emit(DeployEventKind::Undone { what: what.into() });
+        let what = what.into();
+        self.lock().undone.push(what.clone());
+        self.emit(DeployEventKind::Undone { what });
     }
 
     /// Writes an event to the log. A log that cannot be written is no reason to fail a deployment.

@@ -14,11 +14,11 @@ use super::{
     DeployAction, DeployEventKind, DeployState, DeployStep, Problem, journal::Journal, store, upgrade::Upgrade,
 };
 use crate::{
-    App, AppName, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
+    App, AppName, DataPointId, DeploymentId, Error, GitRef, GitUrl, Lab, LabEvent, ReleaseId, Secret,
     blocking::blocking,
     builder::{BuildJob, BuildPlan, RepoPath, SEED, plan::Server},
     data::{
-        DataPoint, PointReason,
+        DataPoint, PointReason, aside,
         points::{self, Restore},
     },
     durable,
@@ -30,6 +30,9 @@ use crate::{
     release::{Flags, Release},
     source::{Commit, FetchRequest},
 };
+
+/// What of the time in which requests wait is left for the release before to come back.
+const GOING_BACK: Duration = Duration::from_secs(5);
 
 /// One deployment under way.
 #[derive(Debug)]
@@ -86,6 +89,9 @@ impl Run {
                 record.finished_at = Some(Timestamp::now());
                 record.problem.clone_from(&problem);
                 record.fresh_data &= !taken_back;
+                if problem.is_none() {
+                    record.aside = None;
+                }
             })
             .await;
         if let Err(error) = written {
@@ -135,6 +141,12 @@ impl Run {
         {
             // it is tried again when the lab is opened
             self.lab.warn(&self.app, format!("the replaced data is not a data point yet: {}", error.report()));
+        }
+        if let Some(id) = self.journal.record().aside {
+            let dirs = self.dirs.clone();
+            if let Err(error) = blocking(move || aside::remove(&dirs, id)).await {
+                self.lab.warn(&self.app, format!("the copy of the data is still on disk: {}", error.report()));
+            }
         }
         Ok(())
     }
@@ -426,7 +438,9 @@ impl Run {
         if at_stake.await? {
             let reason = PointReason::Deploy { deployment: self.id };
             let point = self.lab.point_of(&self.app, reason, Some(serving), self.cancel()).await?;
-            self.journal.update(|record| record.point = Some(point.id)).await?;
+            // named before there is anything of it
+            let aside = DataPointId::new();
+            self.journal.update(|record| (record.point, record.aside) = (Some(point.id), Some(aside))).await?;
             self.journal.emit(DeployEventKind::Log { line: format!("the data was saved as data point {}", point.id) });
         }
         Ok(None)
@@ -446,6 +460,9 @@ impl Run {
         // what is sent from here on waits for the new release, or for the old one to come back
         self.lab.hold(&self.app).await?;
         self.lab.backends().supervisor.stop(&self.app).await?;
+        if let Some(id) = self.journal.record().aside {
+            self.set_aside(id).await?;
+        }
         if let Some(restore) = restore.cloned() {
             blocking(move || restore.exchange()).await?;
         }
@@ -454,10 +471,44 @@ impl Run {
         Ok(app)
     }
 
+    /// Copies the data, which nothing uses now, for the case that the release fails.
+    async fn set_aside(&self, id: DataPointId) -> Result<(), Error> {
+        let (dirs, max_bytes) = (self.dirs.clone(), self.lab.settings().held_copy_bytes);
+        if !blocking(move || aside::make(&dirs, id, max_bytes)).await? {
+            let line = format!(
+                "the data is larger than the {} MB that are copied while requests wait: if the release fails, what its \
+                 migrations did stays",
+                max_bytes >> 20
+            );
+            self.journal.emit(DeployEventKind::Log { line });
+        }
+        Ok(())
+    }
+
+    /// How long the release may take to answer: no longer than those can wait whom the one before would still answer, unless
+    /// it states a time.
+    fn health_limit(&self, app: &App, release: &Release) -> Duration {
+        let (own, settings) = (self.lab.health_limit(release), self.lab.settings());
+        match self.lab.held_since(&self.app) {
+            Some(since) if app.release.is_some() && !release.run.health.is_stated => {
+                let left = settings.hold.saturating_sub(since.elapsed() + GOING_BACK);
+                own.min(left.max(GOING_BACK))
+            }
+            _ => own,
+        }
+    }
+
     /// Waits until it answers. A hook file that throws ends it; where no release without such a file serves, it is started
     /// once more in the way in which PocketBase only leaves that file out, as it does by default.
     async fn healthy(&self, app: &App, release: Release) -> Result<(), Error> {
-        let error = match self.lab.wait_for_answer(app, &release, self.cancel()).await {
+        let limit = self.health_limit(app, &release);
+        let error = match self.lab.wait_for_answer(limit, app, &release, self.cancel()).await {
+            Err(error @ Error::Unhealthy { .. }) if limit < self.lab.health_limit(&release) => {
+                let line = "requests wait no longer, and the release before can still answer them: where it needs more time, \
+                            state `timeout` below `[health]` in its `lab.toml`";
+                self.journal.emit(DeployEventKind::Log { line: line.to_owned() });
+                return Err(error);
+            }
             Err(error @ Error::Crashed { .. }) if release.run.flags == Flags::Official => error,
             done => return self.warn(done?.as_slice()).await,
         };
@@ -467,7 +518,8 @@ impl Run {
         self.lab.backends().supervisor.stop(&self.app).await?;
         let release = self.without_throwing_hooks(release, &hook).await?;
         self.lab.start_release(app, &release).await?;
-        let warning = self.lab.wait_for_answer(app, &release, self.cancel()).await?;
+        let limit = self.health_limit(app, &release);
+        let warning = self.lab.wait_for_answer(limit, app, &release, self.cancel()).await?;
         self.warn(warning.as_slice()).await
     }
 
@@ -498,13 +550,15 @@ impl Run {
                 app.status = status;
             }
         };
-        self.lab.lift(&self.app);
-        // first the route, so that a refusing router fails the deployment while the old release is still the record's
-        self.lab.apply_routes_as_if(&self.app, &deployed).await?;
+        let before = self.lab.record(&self.app).await?;
+        // recorded while requests still wait: what is answered from here on is not taken back by a crash
         let app = self.lab.modify(&self.app, &deployed).await?;
-        // another app's change may have made the routes of the records as they were in between
+        self.lab.lift(&self.app);
         if let Err(error) = self.lab.apply_routes().await {
-            self.lab.warn(&self.app, format!("the routes could not be applied: {}", error.report()));
+            self.lab.hold_only(&self.app);
+            let as_before = |app: &mut App| *app = App { revision: app.revision, port: app.port, ..before.clone() };
+            self.lab.modify(&self.app, &as_before).await?;
+            return Err(error);
         }
         self.lab.tell(LabEvent::Status { app: self.app.clone(), status: app.status });
         self.lab.prune_points(&self.app).await;
@@ -523,7 +577,7 @@ impl Run {
     async fn take_back(&self) -> bool {
         let record = self.journal.record();
         let settled = async {
-            if record.steps.iter().any(|step| step.step == DeployStep::Switch) {
+            if record.has_begun(DeployStep::Switch) {
                 self.lab.hold(&self.app).await?;
             }
             let app = reconcile::settle(&self.lab, &self.app, Some(&record), &|what| self.journal.undone(what)).await?;

@@ -94,6 +94,31 @@ pub struct StepRecord {
     /// How long it took, in milliseconds; none while it runs or when it was interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub millis: Option<u64>,
+    /// How it ended; none while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<StepOutcome>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// Well.
+    Done,
+    /// With the deployment's problem.
+    Failed,
+    /// With the lab.
+    Interrupted,
+}
+
+impl std::fmt::Display for StepOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        })
+    }
 }
 
 /// One run of the pipeline.
@@ -146,7 +171,21 @@ pub struct Deployment {
     /// The data point that the data became which it replaced, where it restores data too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<DataPointId>,
+    /// The data point that the data becomes which its release had, if it fails once that was started: what was there just
+    /// before takes its place again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<DataPointId>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// What was taken back after it failed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
+}
+
+impl Deployment {
+    /// Whether it has begun that step.
+    pub fn has_begun(&self, step: DeployStep) -> bool {
+        self.steps.iter().any(|record| record.step == step)
+    }
 }

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use jiff::Timestamp;
 
-use super::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem};
+use super::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem, StepOutcome};
 use crate::{DeploymentId, Error, durable, layout::AppDirs};
 
 /// The ids that are kept, newest first. Blocks.
@@ -44,22 +44,38 @@ pub(crate) fn readable<T>(read: Result<Option<T>, Error>) -> Option<T> {
     })
 }
 
-/// Marks a deployment that was under way when the lab ended. Blocks.
-pub(crate) fn mark_interrupted(dirs: &AppDirs, record: &mut Deployment) -> Result<(), Error> {
-    let problem = Problem {
+/// Ends the record and the log of a deployment that was under way when the lab ended: it `stands` if the app's record names
+/// its release. Blocks.
+pub(crate) fn end_cut(dirs: &AppDirs, record: &mut Deployment, stands: bool) -> Result<(), Error> {
+    let (state, outcome) = if stands {
+        (DeployState::Succeeded, StepOutcome::Done)
+    } else {
+        (DeployState::Interrupted, StepOutcome::Interrupted)
+    };
+    let problem = (!stands).then(|| Problem {
         code: "interrupted".to_owned(),
         message: "the lab ended while this deployment ran; what was before is as it was: deploy again".to_owned(),
-    };
-    record.state = DeployState::Interrupted;
+    });
+    record.state = state;
     record.finished_at = Some(Timestamp::now());
-    record.problem = Some(problem.clone());
+    record.problem.clone_from(&problem);
+    if let Some(last) = record.steps.last_mut() {
+        last.outcome.get_or_insert(outcome);
+    }
     let path = dirs.deployment_log(record.id);
-    append_end(&path, problem).map_err(Error::storage("write", &path))?;
+    append_end(&path, state, problem).map_err(Error::storage("write", &path))?;
     write_record(dirs, record)
 }
 
+/// Adds to a record what was taken back after the lab had ended. Blocks.
+pub(crate) fn keep_undone(dirs: &AppDirs, id: DeploymentId, undone: Vec<String>) -> Result<(), Error> {
+    let Some(mut record) = read(dirs, id)? else { return Ok(()) };
+    record.undone.extend(undone);
+    write_record(dirs, &record)
+}
+
 /// Ends the log of a deployment that nothing writes any more.
-fn append_end(path: &Path, problem: Problem) -> io::Result<()> {
+fn append_end(path: &Path, state: DeployState, problem: Option<Problem>) -> io::Result<()> {
     use io::Write;
     let text = fs::read(path).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(Vec::new()) } else { Err(e) })?;
     let last = text
@@ -67,11 +83,8 @@ fn append_end(path: &Path, problem: Problem) -> io::Result<()> {
         .rev()
         .find_map(|line| serde_json::from_slice::<DeployEvent>(line).ok())
         .map_or(0, |event| event.seq);
-    let event = DeployEvent {
-        seq: last + 1,
-        time: Timestamp::now(),
-        kind: DeployEventKind::Finished { state: DeployState::Interrupted, problem: Some(problem) },
-    };
+    let event =
+        DeployEvent { seq: last + 1, time: Timestamp::now(), kind: DeployEventKind::Finished { state, problem } };
     let mut line = if text.is_empty() || text.ends_with(b"\n") { Vec::new() } else { vec![b'\n'] };
     line.extend(serde_json::to_vec(&event)?);
     line.push(b'\n');

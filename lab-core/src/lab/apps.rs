@@ -178,6 +178,11 @@ impl Lab {
         self.modify(name, &|app: &mut App| app.port = Some(port)).await
     }
 
+    /// How long a release may take to answer.
+    pub(crate) fn health_limit(&self, release: &Release) -> Duration {
+        self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs))
+    }
+
     /// Waits until the app answers, for as long as its release says.
     pub(crate) async fn wait_healthy(
         &self,
@@ -185,17 +190,17 @@ impl Lab {
         release: &Release,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        self.wait_for_answer(app, release, cancel).await.map(drop)
+        self.wait_for_answer(self.health_limit(release), app, release, cancel).await.map(drop)
     }
 
-    /// As [`wait_healthy`](Self::wait_healthy), with what is to be told of its answer.
+    /// Waits until the app answers, no longer than `limit`; with what is to be told of its answer.
     pub(crate) async fn wait_for_answer(
         &self,
+        limit: Duration,
         app: &App,
         release: &Release,
         cancel: &CancellationToken,
     ) -> Result<Option<String>, Error> {
-        let limit = self.settings().health_timeout.unwrap_or(Duration::from_secs(release.run.health.timeout_secs));
         let port = port_of(app)?;
         let begun = Instant::now();
         let mut pause = Duration::from_millis(2);

@@ -93,7 +93,7 @@ impl Lab {
         let app = self.record(&name).await?;
         let repository = chosen_repository(&name, Some(&app), None)?;
         let serving = app.release.ok_or_else(|| Error::NothingToRun(name.clone()))?;
-        let built = self.release_before(&name, serving, wanted).await?;
+        let built = self.release_to_go_back_to(&name, serving, wanted).await?;
         let (dirs, release, branch) = (self.dirs(&name), built.id, app.branch);
         let point = if with_data { Some(self.point_of_release(&name, release).await?) } else { None };
         let mut record = new_deployment(id, release, &name, &repository, branch.clone());
@@ -132,6 +132,7 @@ impl Lab {
         name: AppName,
         to: Option<Version>,
         is_trial: bool,
+        accept_loss: bool,
         by: Option<String>,
     ) -> Result<DeployStarted, Error> {
         let (id, release) = (DeploymentId::new(), ReleaseId::new());
@@ -157,7 +158,7 @@ impl Lab {
             built: None,
             upgrade: Some(Upgrade { from, to, is_trial }),
             seed: false,
-            accept_loss: false,
+            accept_loss,
             point: None,
             repository,
             branch: app.branch,
@@ -172,9 +173,9 @@ impl Lab {
         Ok(DeployStarted { app: app?, deployment: id })
     }
 
-    /// The release that was asked for, or the newest one older than the one that serves. Every release that is kept has
-    /// served: that of a deployment that failed is deleted.
-    async fn release_before(
+    /// The release that was asked for, or the one that served before. Every release that is kept has served: that of a
+    /// deployment that failed is deleted.
+    async fn release_to_go_back_to(
         &self,
         name: &AppName,
         serving: ReleaseId,
@@ -185,8 +186,11 @@ impl Lab {
         }
         let dirs = self.dirs(name);
         let kept = blocking(move || Release::list(&dirs)).await?;
-        let is_it = |release: &Release| wanted.map_or(release.id < serving, |id| release.id == id);
-        kept.into_iter().find(is_it).ok_or_else(|| match wanted {
+        let id = match wanted {
+            Some(id) => Some(id),
+            None => self.release_before(name, serving, &kept).await?,
+        };
+        kept.into_iter().find(|release| id == Some(release.id)).ok_or_else(|| match wanted {
             Some(id) => Error::NoSuchRelease { app: name.clone(), id },
             None => Error::NothingBefore(name.clone()),
         })
@@ -326,6 +330,8 @@ fn new_deployment(
         rehearsal: None,
         point: None,
         replaced: None,
+        aside: None,
         problem: None,
+        undone: Vec::new(),
     }
 }

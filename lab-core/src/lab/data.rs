@@ -184,17 +184,25 @@ impl Lab {
             let restore = restore.clone();
             blocking(move || restore.exchange()).await
         };
-        let restored = match stopped.await {
-            Ok(()) => self.runs_again(app, release).await,
-            Err(error) => Err(error),
+        let (restored, has_run) = match stopped.await {
+            Ok(()) => (self.runs_again(app, release).await, true),
+            Err(error) => (Err(error), false),
         };
         match restored {
             Ok(()) => Ok(()),
             Err(error) => {
                 // the app must not touch the data while it goes back
                 self.backends().supervisor.stop(&app.name).await?;
-                blocking(move || restore.take_back()).await?;
-                self.runs_again(app, release).await?;
+                let taken_back = {
+                    let restore = restore.clone();
+                    blocking(move || restore.take_back(has_run)).await
+                };
+                // whatever is in the place of the data is whole
+                let runs = self.runs_again(app, release).await;
+                if let Err(error) = blocking(move || restore.clear()).await {
+                    self.warn(&app.name, format!("what was restored is still on disk: {}", error.report()));
+                }
+                taken_back.and(runs)?;
                 Err(error)
             }
         }

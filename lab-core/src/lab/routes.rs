@@ -62,31 +62,17 @@ impl Lab {
 
     /// Makes the routes what the records say.
     pub(crate) async fn apply_routes(&self) -> Result<(), Error> {
-        self.apply_with(|_| {}).await
-    }
-
-    /// Makes the routes what the records will say once `change` is made to that app's.
-    pub(crate) async fn apply_routes_as_if(
-        &self,
-        name: &AppName,
-        change: &(dyn Fn(&mut App) + Sync),
-    ) -> Result<(), Error> {
-        self.apply_with(|apps| apps.iter_mut().filter(|app| app.name == *name).for_each(change)).await
-    }
-
-    async fn apply_with(&self, change: impl FnOnce(&mut [App])) -> Result<(), Error> {
-        let applied = self.try_apply_with(change).await;
+        let applied = self.try_apply_routes().await;
         if applied.is_err() {
             self.0.routes_behind.notify_one();
         }
         applied
     }
 
-    async fn try_apply_with(&self, change: impl FnOnce(&mut [App])) -> Result<(), Error> {
+    async fn try_apply_routes(&self) -> Result<(), Error> {
         // one at a time from reading the records to the router's answer: an older table must not overtake a newer one
         let _gate = self.routes_gate().lock().await;
-        let mut apps = self.backends().registry.list().await?;
-        change(&mut apps);
+        let apps = self.backends().registry.list().await?;
         let mut wanted = table(self.settings(), &apps);
         for route in wanted.values_mut() {
             if let (Some(app), &Target::Port(port)) = (&route.app, &route.target)
@@ -107,7 +93,7 @@ pub(crate) async fn keep_applied(lab: Lab, stopping: CancellationToken) {
     while stopping.run_until_cancelled(lab.0.routes_behind.notified()).await.is_some() {
         let mut pause = AGAIN;
         while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-            match lab.try_apply_with(|_| {}).await {
+            match lab.try_apply_routes().await {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(error = error.report(), "the routes are not what they should be yet"),
             }

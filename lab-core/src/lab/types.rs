@@ -68,6 +68,12 @@ pub struct LabSettings {
     pub stop_grace: Duration,
     /// How long requests under way have to end before an app's process is exchanged.
     pub drain: Duration,
+    /// How long the router lets requests wait for an app that is exchanged. A new release has so much less than that to
+    /// become healthy that they can be answered by the one before, unless it states a time of its own.
+    pub hold: Duration,
+    /// Up to how many bytes an app's data is copied while requests wait, so that a release that fails once it is started
+    /// leaves no trace there. What a file system can copy by reference is not counted.
+    pub held_copy_bytes: u64,
     /// Overrides every app's own time to become healthy.
     pub health_timeout: Option<Duration>,
     /// The version of PocketBase that an upgrade leads to when none is named.
@@ -107,6 +113,8 @@ impl LabSettings {
             parallel_builds: 2,
             stop_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            hold: Duration::from_secs(30),
+            held_copy_bytes: 200 << 20,
             health_timeout: None,
             pocketbase: crate::pocketbase::default_version(),
             rehearsal: RehearsalSettings::default(),

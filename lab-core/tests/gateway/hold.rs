@@ -100,6 +100,39 @@ async fn a_drain_waits_for_requests_and_ends_streams() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_a_stream_whose_visitor_takes_nothing() {
+    let (running, app) = Running::with_app(GatewaySettings::default()).await;
+    let mut visitor = Visitor::connect(running.address).await;
+    let request = Request::get("/events").header(header::HOST, A).body(Full::<Bytes>::default()).unwrap();
+    let events = visitor.send(request).await.unwrap();
+    // more than every buffer on the way holds
+    for _ in 0..40 {
+        app.tell(&"x".repeat(1 << 20));
+    }
+    running.lead(Target::Held(app.port())).await;
+    let begun = std::time::Instant::now();
+    running.gateway.drain(&host(), LONG).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    drop(events);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_asked_but_not_long_for_who_reads_slowly() {
+    let (running, app) = Running::with_app(GatewaySettings::default()).await;
+    let (chunks, body) = mpsc::channel::<Result<Frame<Bytes>, std::convert::Infallible>>(1);
+    let body =
+        StreamBody::new(futures_util::stream::unfold(body, |mut body| async move { Some((body.recv().await?, body)) }));
+    let request = Request::post("/echo").header(header::HOST, A).body(body).unwrap();
+    let answer = Visitor::connect(running.address).await.send(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    running.lead(Target::Held(app.port())).await;
+    let begun = std::time::Instant::now();
+    running.gateway.drain(&host(), LONG).await;
+    assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    drop((chunks, answer));
+}
+
+#[tokio::test]
 async fn a_drain_does_not_wait_beyond_its_limit() {
     let (running, app) = Running::with_app(GatewaySettings::default()).await;
     let address = running.address;

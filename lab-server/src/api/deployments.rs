@@ -42,7 +42,7 @@ pub(super) async fn upgrade(
     By(by): By,
     Body(body): Body<UpgradeBody>,
 ) -> Answer<impl IntoResponse> {
-    Ok(accepted(api.lab.upgrade(&name, body.to, body.trial, by).await?))
+    Ok(accepted(api.lab.upgrade(&name, body.to, body.trial, body.accept_loss, by).await?))
 }
 
 fn accepted(started: DeployStarted) -> impl IntoResponse {

@@ -164,6 +164,8 @@ pub(super) struct UpgradeBody {
     pub(super) to: Option<semver::Version>,
     #[serde(default)]
     pub(super) trial: bool,
+    #[serde(default)]
+    pub(super) accept_loss: bool,
 }
 
 /// The body of `POST …/rollback`.

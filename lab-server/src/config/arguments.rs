@@ -146,6 +146,19 @@ pub(super) struct Given {
     /// The most bytes of data that are copied for that; apps with more are not rehearsed [default: 4294967296]
     #[arg(long, env = "LAB_MAX_REHEARSAL_SIZE", value_name = "BYTES", global = true)]
     pub(super) max_rehearsal_size: Option<u64>,
+    /// How many releases of an app are kept, the one that serves included [default: 10]
+    #[arg(long, env = "LAB_KEPT_RELEASES", value_name = "COUNT", global = true)]
+    pub(super) kept_releases: Option<usize>,
+    /// How many bytes an app's releases may have together; the one that serves and one to go back to stay
+    /// [default: 4294967296]
+    #[arg(long, env = "LAB_MAX_RELEASE_SIZE", value_name = "BYTES", global = true)]
+    pub(super) max_release_size: Option<u64>,
+    /// How many data points of an app are kept [default: 10]
+    #[arg(long, env = "LAB_KEPT_POINTS", value_name = "COUNT", global = true)]
+    pub(super) kept_points: Option<usize>,
+    /// How long a data point is kept, in days; an app's newest one stays [default: 30]
+    #[arg(long, env = "LAB_POINT_DAYS", value_name = "DAYS", global = true)]
+    pub(super) point_days: Option<u64>,
     /// How long removed apps stay in the trash, in days [default: 7]
     #[arg(long, env = "LAB_TRASH_DAYS", value_name = "DAYS", global = true)]
     pub(super) trash_days: Option<u64>,

@@ -9,7 +9,7 @@ use std::{
 
 use lab_core::{Secret, UrlPolicy};
 
-use super::{Config, PocketBaseFrom, StackKind, values::word};
+use super::{Config, Kept, PocketBaseFrom, StackKind, values::word};
 
 /// The most bytes of a unix socket's path: `sun_path` on Linux, with room for the name it is made under.
 const MAX_SOCKET_PATH: usize = 104;
@@ -88,7 +88,11 @@ impl Config {
             }
             "max_rehearsal_size" => format!("{} bytes", self.builds.rehearsal.limits.max_bytes),
             "max_build_cache" => format!("{} bytes", self.builds.max_cache_bytes),
-            "trash_days" => (self.trash_for.as_secs() / (24 * 3600)).to_string(),
+            "kept_releases" => self.kept.releases.to_string(),
+            "max_release_size" => format!("{} bytes", self.kept.release_bytes),
+            "kept_points" => self.kept.points.to_string(),
+            "point_days" => Kept::days(self.kept.points_for),
+            "trash_days" => Kept::days(self.kept.trash_for),
             "stop_apps_on_exit" => self.stop_apps_on_exit.to_string(),
             "log" => self.log_filter.clone(),
             other => format!("({other}?)"),

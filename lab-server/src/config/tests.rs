@@ -47,6 +47,8 @@ fn values_that_make_no_sense_are_named() {
         (["--manager-port", "8080"], "caddy_port"),
         (["--pocketbase-version", "latest"], "pocketbase_version"),
         (["--build-timeout", "0"], "build_timeout"),
+        (["--kept-releases", "0"], "kept_releases"),
+        (["--point-days", "99999999999"], "point_days"),
     ] {
         let error = config(&arguments, "").expect_err(name);
         assert!(error.to_string().contains(name), "{error}");

@@ -50,7 +50,7 @@ fn what_a_restore_could_not_keep_is_kept_by_the_next() {
     let second = prepared(&dirs, &point);
     second.exchange().unwrap();
     // nor is this one, whose mark is in the data now
-    recover(&dirs, |_| false).unwrap();
+    recover(&dirs, &"app".parse().unwrap(), |_| Fate::Stays).unwrap();
     let mut kept: Vec<u64> = list(&dirs).unwrap().iter().map(|point| rows(&data_of(&dirs, point.id))).collect();
     kept.sort_unstable();
     assert_eq!((kept, rows(&dirs.data())), (vec![1, 2, 3], 1));
@@ -65,12 +65,12 @@ fn recovery_never_deletes_data_that_a_restore_replaced() {
     let restore = prepared(&dirs, &point);
     restore.exchange().unwrap();
     fs::write(dirs.data().join(MARK), DataPointId::new().to_string()).unwrap();
-    recover(&dirs, |_| false).unwrap();
+    recover(&dirs, &"app".parse().unwrap(), |_| Fate::Stays).unwrap();
     let replaced = read(&dirs, restore.replaced()).unwrap().unwrap();
     assert_eq!(rows(&data_of(&dirs, replaced.id)), 2);
     // what was only prepared is no data point
     let prepared = prepared(&dirs, &point);
-    recover(&dirs, |_| false).unwrap();
+    recover(&dirs, &"app".parse().unwrap(), |_| Fate::Stays).unwrap();
     assert_eq!(read(&dirs, prepared.replaced()).unwrap(), None);
     assert_eq!(fs::read_dir(dirs.points()).unwrap().count(), 2);
 }

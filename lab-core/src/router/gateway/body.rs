@@ -105,6 +105,8 @@ impl<G> ReplyBody<G> {
         let mut lease = Some(lease);
         if body.is_end_stream() {
             give_back(&mut lease);
+        } else if let Some(lease) = &mut lease {
+            lease.answers(until.is_some());
         }
         let until = until.map(|until| Box::pin(until) as Pin<Box<dyn Future<Output = ()> + Send>>);
         Self { kind: Kind::App { body, lease, until }, _guard: guard }

@@ -79,14 +79,14 @@ pub(super) struct Upstream {
     shared: Arc<Shared>,
     /// How many requests are under way.
     requests: AtomicUsize,
-    /// How many connections are in use.
-    leased: AtomicUsize,
-    /// Nothing new goes to it. Set before `leased` is looked at, as `leased` is counted before this is looked at: of the two
+    /// How many connections are in use, by what for.
+    in_use: [AtomicUsize; 3],
+    /// Nothing new goes to it. Set before `in_use` is looked at, as `in_use` is counted before this is looked at: of the two
     /// sides one always sees the other.
     is_leaving: AtomicBool,
     /// Ends what has no end of its own.
     leaving: CancellationToken,
-    /// Told when nothing is leased any more.
+    /// Told whenever a connection is used less.
     left: Notify,
     refusing: Mutex<Option<Refusing>>,
     /// What each worker keeps. The connection used last is at the end, and used next: so the others get old and go.
@@ -116,22 +116,43 @@ pub(super) struct Lease {
     worker: usize,
 }
 
+/// What a connection is in use for, in the order in which it is waited for when the app is to be exchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// A request that has no answer yet.
+    Request,
+    /// An answer whose head the visitor has: how fast it goes on is up to the visitor.
+    Answer,
+    /// An event stream, which is told to end: one that does not has a visitor that takes nothing.
+    Events,
+}
+
+/// How long answers are waited for.
+const ANSWERS: Duration = Duration::from_secs(2);
+/// How long event streams are waited for.
+const EVENTS: Duration = Duration::from_millis(100);
+
 /// Counts a connection that is in use.
 #[derive(Debug)]
-struct InUse(Arc<Upstream>);
+struct InUse(Arc<Upstream>, For);
 
 impl InUse {
     fn new(upstream: &Arc<Upstream>) -> Self {
-        upstream.leased.fetch_add(1, Ordering::SeqCst);
-        Self(upstream.clone())
+        upstream.in_use[For::Request as usize].fetch_add(1, Ordering::SeqCst);
+        Self(upstream.clone(), For::Request)
+    }
+
+    fn less(&self, what: For) {
+        self.0.in_use[what as usize].fetch_sub(1, Ordering::SeqCst);
+        if self.0.is_leaving() {
+            self.0.left.notify_waiters();
+        }
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        if self.0.leased.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.is_leaving() {
-            self.0.left.notify_waiters();
-        }
+        self.less(self.1);
     }
 }
 
@@ -141,7 +162,7 @@ impl Upstream {
         Self {
             port,
             requests: AtomicUsize::new(0),
-            leased: AtomicUsize::new(0),
+            in_use: std::array::from_fn(|_| AtomicUsize::new(0)),
             is_leaving: AtomicBool::new(false),
             leaving: CancellationToken::new(),
             left: Notify::new(),
@@ -151,17 +172,27 @@ impl Upstream {
         }
     }
 
-    /// Lets nothing new go to it, and waits until what is under way there has ended, apart from what has no end: that ends
-    /// at once.
+    /// Lets nothing new go to it, and waits until what is under way there has ended: requests without an answer for as long
+    /// as it takes, the rest for a moment, as it may hang on a visitor that takes nothing.
     pub(super) async fn leave(&self) {
         self.is_leaving.store(true, Ordering::SeqCst);
         self.leaving.cancel();
         self.close_idle();
+        for (left, limit) in [(3, EVENTS), (2, ANSWERS)] {
+            if timeout(limit, self.ended(left)).await.is_ok() {
+                return;
+            }
+        }
+        self.ended(1).await;
+    }
+
+    /// Waits until nothing is in use for the first so many.
+    async fn ended(&self, first: usize) {
         loop {
             let mut left = std::pin::pin!(self.left.notified());
             // registered before the look, so that an end between the look and the wait is not missed
             left.as_mut().enable();
-            if self.leased.load(Ordering::SeqCst) == 0 {
+            if self.in_use.iter().take(first).all(|count| count.load(Ordering::SeqCst) == 0) {
                 return;
             }
             left.await;
@@ -308,6 +339,14 @@ impl Lease {
     /// Where it leads.
     pub(super) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream.0
+    }
+
+    /// The answer has begun.
+    pub(super) fn answers(&mut self, is_events: bool) {
+        let what = if is_events { For::Events } else { For::Answer };
+        self.upstream.0.in_use[what as usize].fetch_add(1, Ordering::SeqCst);
+        let before = std::mem::replace(&mut self.upstream.1, what);
+        self.upstream.less(before);
     }
 
     /// Keeps the connection for the next request. The answer must have been read to its end.
