@@ -18,11 +18,7 @@ use lab_core::{
     router::{Target, Unavailable},
     testing::source::FakeCommit,
 };
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{TestCaseError, TestRunner},
-};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestCaseError};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
@@ -395,8 +391,20 @@ async fn look(world: &World, lab: &Lab) -> Result<Option<App>, TestCaseError> {
     Ok(Some(App { serves: Some(serves), is_stopped, rows: rows(dirs.data().join("data.db")), points }))
 }
 
+/// Tells the steps that end in a panic.
+struct Told<'a>(&'a [Step]);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("after {:?}", self.0);
+        }
+    }
+}
+
 /// Plays the steps; each time an app begins to serve, it gets a database. How often the lab crashed.
 fn play(steps: &[Step]) -> Result<usize, TestCaseError> {
+    let _told = Told(steps);
     let mut play = Play::new();
     for step in steps {
         play.step(*step)?;
@@ -457,7 +465,7 @@ fn a_crash_before_any_change_of_an_operation_is_survived() {
 #[ignore = "long: `make soak`"]
 fn soak_crashes() {
     let wanted = std::env::var("KILLS").map_or(1000, |text| text.parse().unwrap());
-    let mut runner = TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = crate::chance::runner();
     let (mut operations, mut crashes) = (0, 0);
     while crashes < wanted {
         let steps = prop::collection::vec(step(), 20..40).new_tree(&mut runner).unwrap().current();
