@@ -4,6 +4,7 @@
 mod caddy {
     mod changes;
     mod faults;
+    mod hostile;
     mod running;
     mod suites;
     mod tls;
