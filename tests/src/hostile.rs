@@ -103,7 +103,7 @@ const CASES: &[Case] = &[
             let version = "[pocketbase]\nversion = \"0.40.6\\n[program:neighbour]\"\n";
             files(to, &[("lab.toml", version), ("pb_hooks/main.pb.js", HOOK)]);
         },
-        ends: Some(("app_invalid", "exact version")),
+        ends: Some(("app_invalid", "pocketbase.version")),
     },
 ];
 

@@ -176,12 +176,12 @@ fn the_caddyfile_says_the_same_to_caddys_own_parser() {
             let text = caddyfile(&running.settings, &table);
             let mut adapted = runtime.block_on(admin.ask(Method::POST, "/adapt", text))["result"].take();
             let servers = adapted["apps"]["http"]["servers"].take();
-            let routes = servers.as_object().into_iter().flat_map(|all| all.values()).flat_map(|server| {
+            let sites = servers.as_object().into_iter().flat_map(|all| all.values()).flat_map(|server| {
                 assert_eq!(server["listen"], serde_json::json!([format!(":{}", running.ports[0])]));
                 server["routes"].as_array().unwrap()
             });
             let mut found = BTreeMap::new();
-            for route in routes {
+            for route in sites {
                 let [Value::String(host)] = &route["match"][0]["host"].as_array().unwrap()[..] else {
                     panic!("{route}");
                 };
