@@ -36,13 +36,16 @@ async fn is_whole(visitor: &Visitor, app: &str, notes: usize) -> bool {
 
 /// Whether exactly these apps have a process, one each.
 fn each_has_one_process(server: &Server, apps: &[String]) -> bool {
-    let data = |pid: u32| {
+    let folder = format!("DB_DIR={}/", server.data().join("apps").display());
+    let app = |pid: u32| {
         let environment = lab_core::procfs::environment(i32::try_from(pid).unwrap());
-        environment.iter().find_map(|it| Some(String::from_utf8_lossy(it).strip_prefix("DB_DIR=")?.to_owned()))
+        environment.iter().find_map(|it| {
+            let text = String::from_utf8_lossy(it);
+            Some(text.strip_prefix(folder.as_str())?.split('/').next()?.to_owned())
+        })
     };
-    let mut found: Vec<_> = server.processes().into_iter().filter_map(data).collect();
-    let all = server.data().join("apps");
-    let mut expected: Vec<_> = apps.iter().map(|app| all.join(app).join("pb_data").display().to_string()).collect();
+    let mut found: Vec<String> = server.processes().into_iter().filter_map(app).collect();
+    let mut expected = apps.to_vec();
     found.sort();
     expected.sort();
     found == expected
