@@ -51,7 +51,7 @@ image-clean: ## Deletes what image-test keeps between runs
 	rm -rf .tools/image-docker
 
 .PHONY: soak
-soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100 CRASHES=1000
+soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100 CRASHES=1000 SEED=<as printed>
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak
 
 .PHONY: bench

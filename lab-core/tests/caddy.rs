@@ -5,6 +5,7 @@ mod caddy {
     mod away;
     mod changes;
     mod faults;
+    mod hostile;
     mod pebble;
     mod running;
     mod sent;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it saw")]
 
 mod supervisord {
+    mod crashes;
     mod faults;
     mod hostile;
     mod restarts;

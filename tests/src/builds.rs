@@ -10,8 +10,15 @@ use rusqlite::Connection;
 use crate::{
     parts::Repository,
     real::Real,
+    stack::{Stack, on_both_stacks},
     world::{finished, name},
 };
+
+on_both_stacks!(
+    async
+    what_has_not_changed_is_not_built_again,
+    committed_data_is_what_a_new_app_begins_with_where_that_was_asked_for,
+);
 
 async fn again(real: &Real, request: DeployRequest) -> Deployment {
     let started = real.lab.deploy(request).await.unwrap();
@@ -22,9 +29,8 @@ fn succeeded(deployment: &Deployment) {
     assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_has_not_changed_is_not_built_again() {
-    let real = Real::open().await;
+async fn what_has_not_changed_is_not_built_again(stack: Stack) {
+    let real = Real::open(stack).await;
     let repository = Repository::of_files(&[("pb_public/index.html", "one")]);
     let first = real.deploy("app", &repository).await;
     let second = real.deploy("app", &repository).await;
@@ -42,7 +48,7 @@ async fn what_has_not_changed_is_not_built_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_built_with_a_warning_serves_again_unless_another_build_may_go_better() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let toml = |build: &str| {
         format!(
             "[frontend]\ndirectory = \".\"\ninstall = []\nbuild = \"{build}\"\noptional = true\noutput = \"site\"\n"
@@ -66,7 +72,7 @@ async fn what_was_built_with_a_warning_serves_again_unless_another_build_may_go_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_file_that_always_threw_keeps_the_app_neither_from_beginning_nor_from_going_on() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let throws = "throw new Error('not this one')";
     let repository = Repository::of_files(&[
         ("pb_hooks/a.pb.js", throws),
@@ -94,7 +100,7 @@ async fn a_hook_file_that_always_threw_keeps_the_app_neither_from_beginning_nor_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_that_refuses_to_tell_of_its_health_is_up_and_a_chosen_path_must_do_better() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let repository = Repository::of_files(&[
         (
             "pb_hooks/a.pb.js",
@@ -117,7 +123,7 @@ async fn an_app_that_refuses_to_tell_of_its_health_is_up_and_a_chosen_path_must_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_serves_does_not_vanish_because_it_cannot_be_built_this_time() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let package = |script: &str| format!(r#"{{"name":"site","version":"1.0.0","scripts":{{"build":"{script}"}}}}"#);
     let good = package("mkdir -p dist && echo page > dist/index.html");
     let repository =
@@ -136,9 +142,8 @@ async fn a_site_that_serves_does_not_vanish_because_it_cannot_be_built_this_time
     real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn committed_data_is_what_a_new_app_begins_with_where_that_was_asked_for() {
-    let real = Real::open().await;
+async fn committed_data_is_what_a_new_app_begins_with_where_that_was_asked_for(stack: Stack) {
+    let real = Real::open(stack).await;
     let made = Repository::of_files(&[("pb_public/index.html", "x")]);
     // data as PocketBase makes it
     succeeded(&real.deploy("app", &made).await);

@@ -18,14 +18,12 @@ use lab_core::{
     router::{Target, Unavailable},
     testing::source::FakeCommit,
 };
-use proptest::{
-    prelude::*,
-    test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
-};
+use proptest::{prelude::*, test_runner::TestCaseError};
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    chance,
     fakes::Next,
     world::{OTHER_REPOSITORY, REPOSITORY, World, finished, name, url},
 };
@@ -443,8 +441,20 @@ async fn look(world: &World, lab: &Lab) -> Result<Option<App>, TestCaseError> {
     Ok(Some(App { serves: Some(serves), is_stopped, rows: rows(dirs.data().join("data.db")), points, before }))
 }
 
+/// Tells the steps that end in a panic.
+struct Told<'a>(&'a [Step]);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("after {:?}", self.0);
+        }
+    }
+}
+
 /// Plays the steps; each time an app begins to serve, it gets a database. How often the lab crashed.
 fn play(steps: &[Step]) -> Result<usize, TestCaseError> {
+    let _told = Told(steps);
     let mut play = Play::new();
     for step in steps {
         play.step(*step)?;
@@ -506,16 +516,11 @@ fn a_crash_before_any_change_of_an_operation_is_survived() {
 #[ignore = "long: `make soak CRASHES=1000`"]
 fn soak_crashes() {
     let wanted = std::env::var("CRASHES").map_or(1000, |text| text.parse().unwrap());
-    // said, so that what fails can be played again
-    let first: u64 = std::env::var("SEED").map_or_else(|_| rand_seed(), |text| text.parse().unwrap());
     let crashes = std::cell::Cell::new((0, 0));
-    for seed in first.. {
+    for seed in chance::seed().. {
         let config =
             ProptestConfig { cases: 4, max_shrink_iters: 500, failure_persistence: None, ..Default::default() };
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        let played = runner.run(&prop::collection::vec(step(), 20..40), |steps| {
+        let played = chance::runner(seed, config).run(&prop::collection::vec(step(), 20..40), |steps| {
             let (operations, before) = crashes.get();
             crashes.set((operations + steps.len(), before + play(&steps)?));
             Ok(())
@@ -529,8 +534,4 @@ fn soak_crashes() {
             return;
         }
     }
-}
-
-fn rand_seed() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

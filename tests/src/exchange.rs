@@ -44,11 +44,11 @@ struct Met {
     /// Numbers whose write was answered with 200.
     written: Mutex<Vec<usize>>,
     failed: Mutex<Vec<String>>,
-    /// When each request began, and how long it took.
-    took: Mutex<Vec<(Instant, Duration)>>,
+    /// Whose each answered request was, when it began, and how long it took.
+    took: Mutex<Vec<(usize, Instant, Duration)>>,
 }
 
-async fn write(port: u16, met: Arc<Met>, stop: Arc<AtomicBool>) {
+async fn write(writer: usize, port: u16, met: Arc<Met>, stop: Arc<AtomicBool>) {
     let mut connection = Connection::connect(([127, 0, 0, 1], port).into()).await;
     while !stop.load(Ordering::Relaxed) {
         let n = met.next.fetch_add(1, Ordering::Relaxed);
@@ -60,13 +60,15 @@ async fn write(port: u16, met: Arc<Met>, stop: Arc<AtomicBool>) {
             if status == 200 { Ok(()) } else { Err(format!("{status} {text}")) }
         });
         match answered.await.unwrap_or_else(|_| Err("no answer in 30 s".to_owned())) {
-            Ok(()) => met.written.lock().unwrap().push(n),
+            Ok(()) => {
+                met.written.lock().unwrap().push(n);
+                met.took.lock().unwrap().push((writer, begun, begun.elapsed()));
+            }
             Err(error) => {
                 met.failed.lock().unwrap().push(format!("{n}: {error}"));
                 connection = Connection::connect(([127, 0, 0, 1], port).into()).await;
             }
         }
-        met.took.lock().unwrap().push((begun, begun.elapsed()));
     }
 }
 
@@ -127,8 +129,9 @@ fn exchange(stack: Stack, [deploys, restarts, rollbacks]: [usize; 3], filling_mb
         }
     });
     let (met, stop) = (Arc::new(Met::default()), Arc::new(AtomicBool::new(false)));
-    let writers: Vec<_> =
-        (0..WRITERS).map(|_| runtime.spawn(write(server.public_port, met.clone(), stop.clone()))).collect();
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| runtime.spawn(write(writer, server.public_port, met.clone(), stop.clone())))
+        .collect();
     let mut windows = Vec::new();
     let mut exchange = |words: &[&str]| {
         let begun = Instant::now();
@@ -169,10 +172,11 @@ fn exchange(stack: Stack, [deploys, restarts, rollbacks]: [usize; 3], filling_mb
     assert!(stored.len() <= written.len() + failed.len());
     let took = met.took.lock().unwrap();
     let held = windows.iter().flat_map(|(begun, ended)| {
-        let mut during: Vec<_> =
-            took.iter().filter(|(at, _)| at < ended && at > begun).map(|(_, took)| *took).collect();
-        during.sort_unstable();
-        during.split_off(during.len().saturating_sub(WRITERS))
+        let mut slowest = [None; WRITERS];
+        for (writer, _, took) in took.iter().filter(|(_, at, took)| at < ended && *at + *took > *begun) {
+            slowest[*writer] = slowest[*writer].max(Some(*took));
+        }
+        slowest.into_iter().flatten()
     });
     Outcome { written: written.len(), failed: failed.len(), held: held.collect() }
 }

@@ -8,13 +8,20 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use lab_core::deploy::{DeployState, Deployment};
+use lab_core::{
+    deploy::{DeployState, Deployment},
+    router::Route,
+    supervisor::ProcessState,
+};
 
 use crate::{
     parts::{Repository, folder},
     real::Real,
+    stack::{Stack, on_both_stacks},
     world::name,
 };
+
+on_both_stacks!(async hostile_repositories_harm_nothing_and_end_in_clear_errors);
 
 /// So many are tried at once.
 const AT_ONCE: usize = 3;
@@ -90,7 +97,20 @@ const CASES: &[Case] = &[
         make: |to, _| files(to, &[("lab.toml", "args = [\"--dir=/\"]\n"), ("pb_hooks/main.pb.js", HOOK)]),
         ends: Some(("app_invalid", "lab.toml")),
     },
+    Case { name: "arguments", make: arguments, ends: None },
+    Case {
+        name: "version-is-lines",
+        make: |to, _| {
+            let version = "[pocketbase]\nversion = \"0.40.6\\n[program:neighbour]\"\n";
+            files(to, &[("lab.toml", version), ("pb_hooks/main.pb.js", HOOK)]);
+        },
+        ends: Some(("app_invalid", "pocketbase.version")),
+    },
 ];
+
+/// What could reach a program file or a route; the others end in the builder, which is the same on each stack.
+const ON_EDGE: [&str; 7] =
+    ["links-out", "odd-names", "root-above", "output-above", "flags", "arguments", "version-is-lines"];
 
 fn files(to: &Path, all: &[(&str, &str)]) {
     for (path, content) in all {
@@ -161,6 +181,14 @@ fn odd_names(to: &Path, _: &Path) {
     );
 }
 
+/// What supervisord's files, shells and Caddy would take for their own.
+fn arguments(to: &Path, _: &Path) {
+    let text = "%(ENV_HOME)s %% ; \\\"quoted\\\" 'x' $(id) `id` \\\\ {http.request.host}\\n[program:neighbour]\\ncommand=/bin/false\\n";
+    let toml =
+        format!("[server]\nargs = [\"--encryptionEnv={text}\"]\n[hooks]\npath = \"odd %(ENV_HOME)s; 'x' [y]\"\n");
+    files(to, &[("lab.toml", &toml), ("odd %(ENV_HOME)s; 'x' [y]/main.pb.js", HOOK), ("pb_public/index.html", "page")]);
+}
+
 /// Nested deeper than any parser's stack, and long.
 fn package_is_a_bomb(to: &Path, _: &Path) {
     let deep = format!("{}{}", "{\"a\":".repeat(200_000), "1");
@@ -170,9 +198,8 @@ fn package_is_a_bomb(to: &Path, _: &Path) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_repositories_harm_nothing_and_end_in_clear_errors() {
-    let real = Real::open_with(|building, settings| {
+async fn hostile_repositories_harm_nothing_and_end_in_clear_errors(stack: Stack) {
+    let real = Real::open_with(stack, |building, settings| {
         settings.build_timeout = Duration::from_secs(20);
         building.max_printed_bytes = 64 << 20;
         building.max_disk_bytes = 64 << 20;
@@ -181,18 +208,32 @@ async fn hostile_repositories_harm_nothing_and_end_in_clear_errors() {
     })
     .await;
     real.deploy_well("neighbour", &Repository::of_example("guestbook")).await;
+    let before = neighbour(&real).await;
     let outside = folder();
     fs::write(outside.path().join("canary"), CANARY).unwrap();
-    let tried = CASES.iter().map(|case| tried(&real, case, outside.path()));
+    let cases = CASES.iter().filter(|case| stack == Stack::Embedded || ON_EDGE.contains(&case.name));
+    let tried = cases.map(|case| tried(&real, case, outside.path()));
     let wrong: Vec<String> = futures_util::stream::iter(tried).buffer_unordered(AT_ONCE).concat().await;
     let (status, _) = real.visit("neighbour").get("/api/health").await;
     assert_eq!(status, 200, "the neighbour");
+    assert_eq!(neighbour(&real).await, before, "the neighbour's process, program file and route");
     assert_eq!(builds(&real), Vec::<PathBuf>::new(), "processes of builds");
     real.close().await;
-    let mut left: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["canary", "hooks"], "what is outside");
+    let left = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name != "hooks").collect();
+    assert_eq!(left, ["canary"], "what is outside");
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Its process, supervisord's file of it where there is one, and its route.
+async fn neighbour(real: &Real) -> (Option<ProcessState>, Option<String>, Option<Route>) {
+    let backends = real.lab.backends();
+    let file = real.lab.settings().data.supervisor().join("programs/neighbour.conf");
+    (
+        backends.supervisor.state(&name("neighbour")).await.unwrap(),
+        fs::read_to_string(file).ok(),
+        backends.router.table().await.unwrap().get("neighbour.lab.localhost").cloned(),
+    )
 }
 
 async fn tried(real: &Real, case: &Case, outside: &Path) -> Vec<String> {

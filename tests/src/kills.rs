@@ -357,7 +357,6 @@ fn stored_writes(server: &Server) -> std::collections::BTreeSet<u64> {
 /// Kills the server at random moments of random operations, under a writer: no answered write is lost unless a restore, a
 /// rollback with data or a removal was asked for, and there is never more than one process on the data.
 fn kill_at_random(stack: Stack, mut seed: u64, lives: usize) {
-    eprintln!("SEED={seed}");
     let mut random = move |below: u64| {
         // xorshift64
         seed ^= seed << 13;
@@ -377,7 +376,8 @@ fn kill_at_random(stack: Stack, mut seed: u64, lives: usize) {
             while !stop.load(Ordering::Relaxed) {
                 let n = written.next.fetch_add(1, Ordering::Relaxed) as u64;
                 let body = json!({"n": n});
-                if runtime.block_on(visitor.try_post("/api/collections/writes/records", &body)) == Some(200) {
+                let answer = runtime.block_on(visitor.try_post("/api/collections/writes/records", &body));
+                if answer.is_some_and(|(status, _)| status == 200) {
                     written.answered.lock().unwrap().insert(n);
                 } else {
                     std::thread::sleep(Duration::from_millis(10));
@@ -454,8 +454,7 @@ fn whatever_a_killed_server_was_doing_no_answered_write_is_lost() {
 #[ignore = "long: `make soak KILLS=100`"]
 fn soak_lives() {
     let kills = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let seed = std::env::var("SEED").map_or(now, |text| text.parse().unwrap());
+    let seed = crate::chance::seed();
     kill_at_random(Stack::Embedded, seed, kills / 2);
     kill_at_random(Stack::Edge, seed, kills / 2);
 }

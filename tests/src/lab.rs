@@ -13,6 +13,7 @@ mod bench_results;
 #[path = "../benches/bench/wrk.rs"]
 mod bench_wrk;
 mod builds;
+mod chance;
 mod cli;
 mod crashes;
 mod data;

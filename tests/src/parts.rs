@@ -166,17 +166,14 @@ impl Visitor {
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let response = self.client.post(format!("{}{path}", self.base)).json(body).send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, response.json().await.unwrap_or(Value::Null))
+        self.try_post(path, body).await.unwrap()
     }
 
-    /// The status, where there is an answer.
-    pub async fn try_post(&self, path: &str, body: &Value) -> Option<u16> {
+    /// The answer, where there is one.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
         let response = self.client.post(format!("{}{path}", self.base)).json(body).send().await.ok()?;
         let status = response.status().as_u16();
-        response.bytes().await.ok()?;
-        Some(status)
+        Some((status, response.json().await.unwrap_or(Value::Null)))
     }
 
     /// The lines of an event stream.
@@ -184,8 +181,8 @@ impl Visitor {
         self.try_stream(path).await.unwrap()
     }
 
-    /// The same, where it can be had.
+    /// The same, where it can be had. PocketBase ends it after five minutes without an event.
     pub async fn try_stream(&self, path: &str) -> reqwest::Result<reqwest::Response> {
-        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(5)).send().await
+        self.client.get(format!("{}{path}", self.base)).timeout(Duration::from_mins(10)).send().await
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use proptest::{prelude::*, strategy::ValueTree};
 use serde_json::json;
 
 use crate::{
+    chance,
     parts::{Repository, Visitor},
     server::{Server, eventually, signal},
     stack::{Stack, run},
@@ -25,46 +27,96 @@ async fn answers(visitor: &Visitor, app: &str) -> bool {
     visitor.try_get("/").await.is_some_and(|(status, text)| status == 200 && text == format!("<html>{app}</html>"))
 }
 
-/// Kills the programs `kills` times each, in an order that no two of them can count on.
+const NOTES: &str = r#"migrate((app) => app.save(new Collection({
+    type: "base", name: "notes", listRule: "", createRule: "", fields: [{ type: "number", name: "n" }],
+})), () => {})"#;
+const RECORDS: &str = "/api/collections/notes/records";
+
+/// Whether an app serves its page and has so many notes.
+async fn is_whole(visitor: &Visitor, app: &str, notes: usize) -> bool {
+    let listed = visitor.try_get(&format!("{RECORDS}?perPage=1")).await;
+    let listed = listed.and_then(|(_, text)| serde_json::from_str::<serde_json::Value>(&text).ok());
+    answers(visitor, app).await && listed.is_some_and(|listed| listed["totalItems"] == notes)
+}
+
+/// Whether exactly these apps have a process, one each.
+fn each_has_one_process(server: &Server, apps: &[String]) -> bool {
+    let folder = format!("DB_DIR={}/", server.data().join("apps").display());
+    let app = |pid: u32| {
+        let environment = lab_core::procfs::environment(i32::try_from(pid).unwrap());
+        environment.iter().find_map(|it| {
+            let text = String::from_utf8_lossy(it);
+            Some(text.strip_prefix(folder.as_str())?.split('/').next()?.to_owned())
+        })
+    };
+    let mut found: Vec<String> = server.processes().into_iter().filter_map(app).collect();
+    let mut expected = apps.to_vec();
+    found.sort();
+    expected.sort();
+    found == expected
+}
+
+fn each_has_its_status(server: &Server) -> bool {
+    let listed = server.lab(&["ls", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+    let status = |app: &serde_json::Value| if app["name"] == "stopped" { "stopped" } else { "running" };
+    listed["data"].as_array().is_some_and(|all| all.iter().all(|app| app["status"] == status(app)))
+}
+
+/// Kills the programs `kills` times each, in an order that no two of them can count on; after each kill everything must
+/// come back by itself: pages, data, routes, one process an app.
 fn kill_programs(stack: Stack, apps: usize, kills: usize) {
     let server = Server::start_on(stack);
     let names: Vec<String> = (0..apps).map(|n| format!("app-{n}")).collect();
     for name in &names {
-        server.deploy(name, &small(name));
+        let page = format!("<html>{name}</html>");
+        let files = [("pb_public/index.html", page.as_str()), ("pb_migrations/1_notes.js", NOTES)];
+        server.deploy(name, &Repository::of_files(&files));
     }
     server.deploy("stopped", &small("stopped"));
     assert!(server.lab(&["stop", "stopped"]).status.success());
     let visitors: Vec<_> = names.iter().map(|name| server.visit(name)).collect();
-    let mut order: Vec<&str> = PROGRAMS.iter().flat_map(|program| vec![*program; kills]).collect();
-    let mut seed = 7_usize;
-    for place in (1..order.len()).rev() {
-        // a linear congruential generator: the same order each time, so that a failure can be seen again
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        order.swap(place, (seed >> 33) % (place + 1));
-    }
+    let [stopped, nobody] = ["stopped", "nobody"].map(|name| server.visit(name));
+    let order: Vec<&str> = PROGRAMS.iter().flat_map(|program| vec![*program; kills]).collect();
+    let order = Just(order)
+        .prop_shuffle()
+        .new_tree(&mut chance::runner(chance::seed(), ProptestConfig::default()))
+        .unwrap()
+        .current();
     for (kill, program) in order.into_iter().enumerate() {
-        server.kill_program(program);
-        eventually(&format!("every app after kill {kill}, of {program}"), || {
+        // written just before: what was answered is there afterwards; 400: it was written by a try whose answer was lost
+        let note = json!({"id": format!("{kill:015}"), "n": kill});
+        eventually("a note in every app", || {
             run(async {
-                for (name, visitor) in names.iter().zip(&visitors) {
-                    if !answers(visitor, name).await {
+                for visitor in &visitors {
+                    if !matches!(visitor.try_post(RECORDS, &note).await, Some((200 | 400, _))) {
                         return false;
                     }
                 }
                 true
-            }) && server.lab(&["ls"]).status.success()
+            })
         });
-        // one process each, and none of the app that is to be stopped
-        eventually("one process an app", || server.processes().len() == apps);
+        server.kill_program(program);
+        eventually(&format!("every app, its data and route after kill {kill}, of {program}"), || {
+            run(async {
+                for (name, visitor) in names.iter().zip(&visitors) {
+                    if !is_whole(visitor, name, kill + 1).await {
+                        return false;
+                    }
+                }
+                let status = async |visitor: &Visitor| visitor.try_get("/").await.map(|(status, _)| status);
+                (status(&stopped).await, status(&nobody).await) == (Some(503), Some(404))
+            })
+        });
+        eventually(&format!("one process an app after kill {kill}, of {program}"), || {
+            each_has_one_process(&server, &names)
+        });
+        eventually(&format!("every app's status after kill {kill}, of {program}"), || each_has_its_status(&server));
         if kill % 10 == 9 {
             eprintln!("{stack:?}: {} kills", kill + 1);
         }
     }
-    eventually("every app's status", || {
-        let listed = server.lab_json(&["ls"]);
-        let listed = listed.as_array().unwrap();
-        listed.iter().all(|app| app["status"] == if app["name"] == "stopped" { "stopped" } else { "running" })
-    });
+    assert_eq!(server.programs().len(), PROGRAMS.len());
 }
 
 #[test]

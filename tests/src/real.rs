@@ -1,4 +1,4 @@
-//! The whole path over real parts, as a program that embeds `lab-core` has it: git, PocketBase, processes, the gateway.
+//! The whole path over real parts, as a program that embeds `lab-core` has it: git, PocketBase, processes, routes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,40 +13,51 @@ use lab_core::{
     ports::file::FilePorts,
     registry::file::FileRegistry,
     rehearsal::{RehearsalPolicy, local::LocalRehearser},
-    router::gateway::{Gateway, GatewaySettings},
     source::git::{GitSettings, GitSource},
-    supervisor::native::{NativeSettings, NativeSupervisor},
-    testing::ports::{Lease, leased_range},
+    testing::ports::{Lease, leased_ranges},
 };
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     parts::{Repository, Visitor, end_processes, folder, pocketbase},
+    stack::{Stack, on_every_stack},
     world::{finished, name},
 };
+
+mod running;
+
+use running::Running;
+
+on_every_stack!(
+    async
+    the_guestbook_is_deployed_and_keeps_its_records_over_a_redeploy,
+    realtime_events_pass_through_to_the_visitor,
+    superusers_are_made_and_get_new_passwords,
+    an_app_for_the_older_pocketbase_runs_on_that,
+    bad_repositories_end_in_one_clear_error_and_leave_nothing,
+    a_broken_release_leaves_the_old_one_serving_with_its_data,
+);
 
 /// A lab over real parts; everything it started ends with it.
 pub struct Real {
     pub lab: Lab,
-    supervisor: Arc<NativeSupervisor>,
-    gateway_port: u16,
-    stop: CancellationToken,
+    running: Running,
+    public_port: u16,
     dir: tempfile::TempDir,
     _lease: Lease,
 }
 
 impl Real {
-    pub async fn open() -> Self {
-        Self::open_with(|_, _| {}).await
+    pub async fn open(stack: Stack) -> Self {
+        Self::open_with(stack, |_, _| {}).await
     }
 
     /// One whose builder, or which itself, has settings of its own.
-    pub async fn open_with(set: impl FnOnce(&mut LocalBuilderSettings, &mut LabSettings)) -> Self {
+    pub async fn open_with(stack: Stack, set: impl FnOnce(&mut LocalBuilderSettings, &mut LabSettings)) -> Self {
         let dir = folder();
         let data = DataDir::new(dir.path());
-        let (range, lease) = leased_range();
+        let (range, lease) = leased_ranges(2);
+        let (public_port, last) = (*range.start(), *range.end());
         let store = PocketBaseStore::new(data.pocketbase(), Arc::new(LocalBinaries::new(pocketbase())));
         let mut building = LocalBuilderSettings::new(data.build_cache(), std::env::var("PATH").unwrap());
         for variable in ["GOPROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
@@ -57,27 +68,19 @@ impl Real {
         let mut settings = LabSettings::new(data.clone(), "lab.localhost".parse().unwrap());
         settings.repositories = UrlPolicy::LocalAllowed;
         set(&mut building, &mut settings);
-        let supervisor = Arc::new(NativeSupervisor::open(NativeSettings::new(data.run(), data.logs())).unwrap());
-        let gateway = Gateway::new(GatewaySettings::default());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway_port = listener.local_addr().unwrap().port();
-        let stop = CancellationToken::new();
-        {
-            let (gateway, stop) = (gateway.clone(), stop.clone());
-            tokio::spawn(async move { gateway.serve(listener, stop).await });
-        }
+        let running = Running::start(stack, &data, public_port).await;
         let backends = Backends {
             registry: Arc::new(FileRegistry::open(data.registry()).unwrap()),
-            ports: Arc::new(FilePorts::open(data.ports(), range).unwrap()),
+            ports: Arc::new(FilePorts::open(data.ports(), public_port + 1..=last).unwrap()),
             source: Arc::new(GitSource::new(GitSettings::default())),
             builder: Arc::new(LocalBuilder::new(building, Arc::new(store))),
-            supervisor: supervisor.clone(),
-            router: Arc::new(gateway),
+            supervisor: running.supervisor(),
+            router: running.router(),
             health: Arc::new(HttpProbe::new()),
             rehearser: Arc::new(LocalRehearser),
         };
         let lab = Lab::open(settings, backends).await.unwrap();
-        Self { lab, supervisor, gateway_port, stop, dir, _lease: lease }
+        Self { lab, running, public_port, dir, _lease: lease }
     }
 
     pub async fn deploy(&self, app: &str, repository: &Repository) -> Deployment {
@@ -93,14 +96,13 @@ impl Real {
     }
 
     pub fn visit(&self, app: &str) -> Visitor {
-        Visitor::new(app, self.gateway_port)
+        Visitor::new(app, self.public_port)
     }
 
     pub async fn close(&self) {
         self.lab.shutdown().await;
         self.lab.stop_all().await.unwrap();
-        self.supervisor.shutdown().await;
-        self.stop.cancel();
+        self.running.end().await;
     }
 }
 
@@ -110,9 +112,8 @@ impl Drop for Real {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_guestbook_is_deployed_and_keeps_its_records_over_a_redeploy() {
-    let real = Real::open().await;
+async fn the_guestbook_is_deployed_and_keeps_its_records_over_a_redeploy(stack: Stack) {
+    let real = Real::open(stack).await;
     let repository = Repository::of_example("guestbook");
     real.deploy_well("guestbook", &repository).await;
     let visitor = real.visit("guestbook");
@@ -139,9 +140,8 @@ async fn the_guestbook_is_deployed_and_keeps_its_records_over_a_redeploy() {
     real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn realtime_events_pass_through_the_gateway() {
-    let real = Real::open().await;
+async fn realtime_events_pass_through_to_the_visitor(stack: Stack) {
+    let real = Real::open(stack).await;
     real.deploy_well("guestbook", &Repository::of_example("guestbook")).await;
     let visitor = real.visit("guestbook");
     let mut stream = visitor.stream("/api/realtime").await;
@@ -165,7 +165,7 @@ async fn realtime_events_pass_through_the_gateway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_app_with_its_frontend_is_built_and_served() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let repository = Repository::of_example("notes-go");
     real.deploy_well("notes", &repository).await;
     let visitor = real.visit("notes");
@@ -203,9 +203,8 @@ async fn sign_in(visitor: &Visitor, password: &str) -> u16 {
     visitor.post(path, &json!({"identity": "me@example.com", "password": password})).await.0
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn superusers_are_made_and_get_new_passwords() {
-    let real = Real::open().await;
+async fn superusers_are_made_and_get_new_passwords(stack: Stack) {
+    let real = Real::open(stack).await;
     real.deploy_well("guestbook", &Repository::of_example("guestbook")).await;
     let (visitor, app) = (real.visit("guestbook"), name("guestbook"));
     let first = real.lab.create_superuser(&app, "me@example.com", None).await.unwrap();
@@ -223,9 +222,8 @@ async fn superusers_are_made_and_get_new_passwords() {
     real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_for_the_older_pocketbase_runs_on_that() {
-    let real = Real::open().await;
+async fn an_app_for_the_older_pocketbase_runs_on_that(stack: Stack) {
+    let real = Real::open(stack).await;
     let hook = r#"routerAdd("GET", "/old", (c) => c.json(200, {"old": true}))"#;
     let repository = Repository::of_files(&[
         ("lab.toml", "[pocketbase]\nversion = \"0.22.27\"\n"),
@@ -295,9 +293,8 @@ const BAD_REPOSITORIES: &[BadRepository] = &[
     ),
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_repositories_end_in_one_clear_error_and_leave_nothing() {
-    let real = Real::open().await;
+async fn bad_repositories_end_in_one_clear_error_and_leave_nothing(stack: Stack) {
+    let real = Real::open(stack).await;
     for (app, files, code, named) in BAD_REPOSITORIES {
         let deployment = real.deploy(app, &Repository::of_files(files)).await;
         let problem = deployment.problem.unwrap();
@@ -319,7 +316,7 @@ async fn bad_repositories_end_in_one_clear_error_and_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
-    let real = Real::open().await;
+    let real = Real::open(Stack::Embedded).await;
     let repository = Repository::of_example("guestbook");
     let request = DeployRequest {
         repository: Some(GitUrl::parse(&repository.address(), UrlPolicy::LocalAllowed).unwrap()),
@@ -333,10 +330,9 @@ async fn a_branch_that_does_not_exist_is_named_with_those_that_do() {
     real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broken_release_leaves_the_old_one_serving_with_its_data() {
+async fn a_broken_release_leaves_the_old_one_serving_with_its_data(stack: Stack) {
     // without a rehearsal, which would have seen it
-    let real = Real::open_with(|_, settings| settings.rehearsal.policy = RehearsalPolicy::Never).await;
+    let real = Real::open_with(stack, |_, settings| settings.rehearsal.policy = RehearsalPolicy::Never).await;
     let repository = Repository::of_example("guestbook");
     real.deploy_well("guestbook", &repository).await;
     let visitor = real.visit("guestbook");

@@ -14,8 +14,18 @@ use serde_json::json;
 use crate::{
     parts::{Repository, Visitor, processes},
     real::Real,
+    stack::{Stack, on_both_stacks},
     world::name,
 };
+
+on_both_stacks!(
+    async
+    a_migration_is_rehearsed_and_what_it_changes_is_told,
+    a_migration_that_throws_never_reaches_the_data,
+    an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves,
+    a_cancelled_rehearsal_leaves_nothing,
+    a_verified_data_point_was_started_on,
+);
 
 const NOTES: &str = r#"migrate((app) => {
     app.save(new Collection({
@@ -34,8 +44,8 @@ struct Serving {
 }
 
 impl Serving {
-    async fn begin() -> Self {
-        Self::begin_with(Real::open().await).await
+    async fn begin(stack: Stack) -> Self {
+        Self::begin_with(Real::open(stack).await).await
     }
 
     async fn begin_with(real: Real) -> Self {
@@ -97,9 +107,8 @@ fn report(deployment: &Deployment) -> &RehearsalReport {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_migration_is_rehearsed_and_what_it_changes_is_told() {
-    let serving = Serving::begin().await;
+async fn a_migration_is_rehearsed_and_what_it_changes_is_told(stack: Stack) {
+    let serving = Serving::begin(stack).await;
     let change = r#"migrate((app) => {
         const notes = app.findCollectionByNameOrId("notes");
         notes.fields.removeByName("mood");
@@ -137,7 +146,7 @@ async fn a_migration_is_rehearsed_and_what_it_changes_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_touches_no_data_is_not_rehearsed_unless_always_and_nothing_is_when_never() {
-    let serving = Serving::begin().await;
+    let serving = Serving::begin(Stack::Embedded).await;
     let deployment = serving.deploy(&[("pb_public/index.html", "a page")]).await;
     assert_eq!((deployment.state, &deployment.rehearsal), (DeployState::Succeeded, &None));
     let mut request = lab_core::DeployRequest::new(app());
@@ -157,9 +166,8 @@ async fn what_touches_no_data_is_not_rehearsed_unless_always_and_nothing_is_when
     serving.real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_migration_that_throws_never_reaches_the_data() {
-    let serving = Serving::begin().await;
+async fn a_migration_that_throws_never_reaches_the_data(stack: Stack) {
+    let serving = Serving::begin(stack).await;
     let throws = r#"migrate((app) => {
         app.db().newQuery("DELETE FROM notes").execute();
         throw new Error("halfway through");
@@ -172,15 +180,14 @@ async fn a_migration_that_throws_never_reaches_the_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_throws_at_boot_is_seen_before_it_serves() {
-    let serving = Serving::begin().await;
+    let serving = Serving::begin(Stack::Embedded).await;
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", "throw new Error('no boot')")]).await;
     serving.never_noticed(&deployment, "no boot").await;
     serving.real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves() {
-    let real = Real::open_with(|_, settings| settings.health_timeout = Some(Duration::from_secs(4))).await;
+async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves(stack: Stack) {
+    let real = Real::open_with(stack, |_, settings| settings.health_timeout = Some(Duration::from_secs(4))).await;
     let serving = Serving::begin_with(real).await;
     let hangs = "onBootstrap((e) => { e.next(); while (true) { sleep(1000) } })";
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", hangs)]).await;
@@ -201,7 +208,7 @@ async fn an_app_that_never_gets_healthy_or_dies_soon_is_seen_before_it_serves() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsed_app_reaches_nobody() {
-    let serving = Serving::begin().await;
+    let serving = Serving::begin(Stack::Embedded).await;
     let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = outside.local_addr().unwrap();
     outside.set_nonblocking(true).unwrap();
@@ -241,7 +248,7 @@ fn without_a_network_of_its_own_a_rehearsed_app_reaches_nobody_by_tcp() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let serving = Serving::begin().await;
+        let serving = Serving::begin(Stack::Embedded).await;
         let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = outside.local_addr().unwrap();
         outside.set_nonblocking(true).unwrap();
@@ -261,7 +268,7 @@ fn without_a_network_of_its_own_a_rehearsed_app_reaches_nobody_by_tcp() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_that_cannot_be_listed_stops_the_deployment() {
-    let serving = Serving::begin().await;
+    let serving = Serving::begin(Stack::Embedded).await;
     let hook = "onRecordsListRequest((e) => { throw new InternalServerError('not this one') }, 'notes')";
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", hook)]).await;
     serving.never_noticed(&deployment, "the records of `notes` cannot be listed").await;
@@ -270,7 +277,7 @@ async fn a_collection_that_cannot_be_listed_stops_the_deployment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_is_deployed_without_and_says_so() {
-    let real = Real::open_with(|_, settings| settings.rehearsal.limits.max_bytes = 1000).await;
+    let real = Real::open_with(Stack::Embedded, |_, settings| settings.rehearsal.limits.max_bytes = 1000).await;
     let serving = Serving::begin_with(real).await;
     let deployment = serving.deploy(&[("pb_hooks/main.pb.js", "// changed")]).await;
     assert_eq!(deployment.state, DeployState::Succeeded, "{:?}", deployment.problem);
@@ -284,7 +291,7 @@ async fn what_is_too_large_is_deployed_without_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_and_backups_of_the_copy_lead_nowhere_and_the_apps_own_settings_stay() {
-    let serving = Serving::begin().await;
+    let serving = Serving::begin(Stack::Embedded).await;
     let database = serving.real.lab.settings().data.app(&app()).data().join("data.db");
     let settings = || -> String {
         let database = Connection::open(&database).unwrap();
@@ -300,9 +307,8 @@ async fn mail_and_backups_of_the_copy_lead_nowhere_and_the_apps_own_settings_sta
     serving.real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_rehearsal_leaves_nothing() {
-    let serving = Serving::begin().await;
+async fn a_cancelled_rehearsal_leaves_nothing(stack: Stack) {
+    let serving = Serving::begin(stack).await;
     serving
         .repository
         .push(&[("pb_hooks/main.pb.js", "onBootstrap((e) => { e.next(); while (true) { sleep(1000) } })")]);
@@ -316,9 +322,8 @@ async fn a_cancelled_rehearsal_leaves_nothing() {
     serving.real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_verified_data_point_was_started_on() {
-    let serving = Serving::begin().await;
+async fn a_verified_data_point_was_started_on(stack: Stack) {
+    let serving = Serving::begin(stack).await;
     let point = serving.real.lab.take_point(&app()).await.unwrap();
     let checked = serving.real.lab.verify_point(&app(), point.id).await.unwrap().checked.unwrap();
     assert_eq!((checked.wrong.as_slice(), checked.started), (&[] as &[String], true));
@@ -352,7 +357,7 @@ async fn a_migration_whose_release_fails_only_in_its_place_leaves_the_data_as_it
     }, () => {});
     "#;
     for policy in [RehearsalPolicy::Auto, RehearsalPolicy::Never] {
-        let real = Real::open_with(|_, settings| settings.rehearsal.policy = policy).await;
+        let real = Real::open_with(Stack::Embedded, |_, settings| settings.rehearsal.policy = policy).await;
         let serving = Serving::begin_with(real).await;
         let hook = [("pb_hooks/here.pb.js", NOT_HERE)];
         let before = serving.deploy(&hook).await;
@@ -382,7 +387,7 @@ async fn a_migration_whose_release_fails_only_in_its_place_leaves_the_data_as_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_waits_for_a_release_that_never_answers_is_made_once_by_the_one_before() {
-    let real = Real::open_with(|_, settings| {
+    let real = Real::open_with(Stack::Embedded, |_, settings| {
         settings.rehearsal.policy = RehearsalPolicy::Never;
         settings.hold = Duration::from_secs(7);
     });

@@ -7,7 +7,13 @@ use serde_json::json;
 use crate::{
     parts::{Repository, Visitor},
     server::Server,
+    stack::{Stack, on_both_stacks},
 };
+
+on_both_stacks!(
+    a_rollback_with_data_says_what_it_takes_away_and_can_be_taken_back,
+    data_is_saved_looked_at_taken_home_and_restored,
+);
 
 const FIRST: &str = r#"
 migrate((app) => {
@@ -46,9 +52,8 @@ fn notes(visitor: &Visitor) -> (u64, bool) {
     (answer["totalItems"].as_u64().unwrap(), answer["items"][0]["author"] == "me")
 }
 
-#[test]
-fn a_rollback_with_data_says_what_it_takes_away_and_can_be_taken_back() {
-    let server = Server::start();
+fn a_rollback_with_data_says_what_it_takes_away_and_can_be_taken_back(stack: Stack) {
+    let server = Server::start_on(stack);
     let repository = Repository::of_files(&[("pb_migrations/1700000001_first.js", FIRST)]);
     server.deploy("app", &repository);
     let visitor = server.visit("app");
@@ -83,9 +88,8 @@ fn a_rollback_with_data_says_what_it_takes_away_and_can_be_taken_back() {
     assert_eq!(notes(&visitor), (1010, false));
 }
 
-#[test]
-fn data_is_saved_looked_at_taken_home_and_restored() {
-    let server = Server::start();
+fn data_is_saved_looked_at_taken_home_and_restored(stack: Stack) {
+    let server = Server::start_on(stack);
     server.deploy("app", &Repository::of_files(&[("pb_migrations/1700000001_first.js", FIRST)]));
     let visitor = server.visit("app");
     write(&visitor, 3);

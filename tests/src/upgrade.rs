@@ -10,8 +10,15 @@ use crate::{
     parts::Repository,
     real::Real,
     server::Server,
+    stack::{Stack, on_both_stacks},
     world::{finished, name},
 };
+
+on_both_stacks!(
+    async
+    an_upgrade_is_rehearsed_saved_and_stays,
+    an_upgrade_that_the_app_does_not_survive_changes_nothing,
+);
 
 const MIGRATION: &str = r#"migrate((app) => {
     app.save(new Collection({ type: "base", name: "notes", listRule: "", createRule: "", fields: [{ type: "text", name: "text" }] }));
@@ -36,9 +43,8 @@ async fn runs(real: &Real) -> String {
     releases.into_iter().find(|view| view.serves).unwrap().release.run.pocketbase.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_is_rehearsed_saved_and_stays() {
-    let real = Real::open().await;
+async fn an_upgrade_is_rehearsed_saved_and_stays(stack: Stack) {
+    let real = Real::open(stack).await;
     let repository = Repository::of_files(&[
         ("lab.toml", &pinned("0.28.4")),
         ("pb_migrations/1700000000_notes.js", MIGRATION),
@@ -79,9 +85,8 @@ async fn an_upgrade_is_rehearsed_saved_and_stays() {
     real.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_that_the_app_does_not_survive_changes_nothing() {
-    let real = Real::open().await;
+async fn an_upgrade_that_the_app_does_not_survive_changes_nothing(stack: Stack) {
+    let real = Real::open(stack).await;
     let repository = Repository::of_files(&[("lab.toml", &pinned("0.22.27")), ("pb_hooks/main.pb.js", OLD)]);
     real.deploy_well("app", &repository).await;
     for is_trial in [true, false] {

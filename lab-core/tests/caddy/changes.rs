@@ -21,7 +21,6 @@ use lab_core::{
         router::table,
     },
 };
-use proptest::{prelude::*, test_runner::TestRunner};
 use tokio_util::sync::CancellationToken;
 
 use super::running::{A, Running, eventually, lead, program};
@@ -232,44 +231,4 @@ async fn caddy_validates_what_it_is_given_and_listens_nowhere_else() {
             }
         }
     }
-}
-
-/// Every name that a host can have leads to its own app, and to no other's.
-#[test]
-fn no_host_leads_to_another_ones_app() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let _entered = runtime.enter();
-    let running = runtime.block_on(Running::start(CaddyLayout::Direct));
-    let caddy = runtime.block_on(running.open());
-    let (mine, other) = (runtime.block_on(TestApp::start("mine")), runtime.block_on(TestApp::start("other")));
-    let label = "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?";
-    let hosts = format!("{label}(\\.{label}){{0,2}}");
-    let config = ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() };
-    TestRunner::new(config)
-        .run(&(hosts.as_str(), "[ -~]{0,30}"), |(host, asked)| {
-            prop_assume!(host != A);
-            runtime.block_on(async {
-                let routes = table([(A, Target::Port(other.port())), (host.as_str(), Target::Port(mine.port()))]);
-                caddy.apply(routes).await.unwrap();
-                assert_eq!(Visitor::once(running.address(), &host, "/").await.1, "mine");
-                assert_eq!(Visitor::once(running.address(), A, "/").await.1, "other");
-                // whatever is asked for, nobody gets an app that is not asked for by its name
-                if let Ok(value) = http::HeaderValue::from_str(asked.trim()) {
-                    let request = http::Request::get("/").header(http::header::HOST, value);
-                    let request = request.body(http_body_util::Full::<bytes::Bytes>::default()).unwrap();
-                    let answer = Visitor::connect(running.address()).await.send(request).await;
-                    let name = asked.trim().to_ascii_lowercase();
-                    let is_named = [A, host.as_str()]
-                        .iter()
-                        .any(|host| name.split(':').next() == Some(*host) || name.trim_end_matches('.') == *host);
-                    assert!(
-                        is_named || answer.is_err() || answer.is_ok_and(|answer| !answer.status().is_success()),
-                        "{asked:?}"
-                    );
-                }
-            });
-            Ok(())
-        })
-        .unwrap();
-    runtime.block_on(caddy.shutdown());
 }

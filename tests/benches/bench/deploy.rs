@@ -8,7 +8,7 @@ use super::{
     Outcome, go_on, median_of,
     results::{Line, Results},
 };
-use crate::{parts::Repository, server::Server};
+use crate::{parts::Repository, server::Server, stack::Stack};
 
 /// The longest that everything else may take, in milliseconds.
 const LONGEST: f64 = 150.0;
@@ -17,19 +17,23 @@ const WORK: [&str; 4] = ["fetch", "build", "start", "health"];
 
 pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
     let rounds: u32 = if is_quick { 2 } else { 10 };
-    let (first, again) = measure(rounds, stopping)?;
+    let [first, again] = measure(Stack::Embedded, rounds, stopping)?;
+    let production = measure(Stack::Edge, rounds, stopping)?;
     let mut results = Results::default();
     results.notes.push(format!(
         "deploy: the median of {rounds} runs of `lab deploy` of the guestbook, from the start of the command to its end, \
          without the steps that the deployment's record names {}: what is left is the command itself, the API, queue, plan, \
-         switch (the old process's stop) and publish, the records on disk among them. `work` is those steps.",
+         switch (the old process's stop) and publish, the records on disk among them. `work` is those steps, \
+         `production` the same overhead on the production stack.",
         WORK.join(", ")
     ));
-    for (what, measured) in [("first", first), ("again", again)] {
-        let part = |value: fn(&Measured) -> f64| median_of(measured.iter().map(value).collect());
+    for ((what, measured), production) in [("first", first), ("again", again)].into_iter().zip(production) {
+        let part = |measured: &[Measured], value: fn(&Measured) -> f64| median_of(measured.iter().map(value).collect());
         let name = format!("deploy: overhead, {what}");
-        let work = vec![("work".to_owned(), part(|deployed| deployed.work))];
-        results.lines.push(Line::at_most(&name, "ms", part(|deployed| deployed.overhead), LONGEST, work));
+        let overhead = |measured: &[Measured]| part(measured, |deployed| deployed.overhead);
+        let work = part(&measured, |deployed| deployed.work);
+        let peers = vec![("work".to_owned(), work), ("production".to_owned(), overhead(&production))];
+        results.lines.push(Line::at_most(&name, "ms", overhead(&measured), LONGEST, peers));
     }
     results.notes.push(
         "build: `lab deploy` of the Go and Vite example (`examples/apps/notes-go`), from the start of the command to its end. \
@@ -71,9 +75,9 @@ fn builds() -> [f64; 3] {
 }
 
 /// Deployments of new apps, and of one app again and again.
-fn measure(rounds: u32, stopping: &CancellationToken) -> Outcome<(Vec<Measured>, Vec<Measured>)> {
+fn measure(stack: Stack, rounds: u32, stopping: &CancellationToken) -> Outcome<[Vec<Measured>; 2]> {
     let repository = Repository::of_example("guestbook");
-    let server = Server::start();
+    let server = Server::start_on(stack);
     let (mut first, mut again) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         go_on(stopping)?;
@@ -84,7 +88,7 @@ fn measure(rounds: u32, stopping: &CancellationToken) -> Outcome<(Vec<Measured>,
         repository.push(&[("pb_public/round.txt", &round.to_string())]);
         again.push(deploy(&server, "app-0", &repository)?);
     }
-    Ok((first, again))
+    Ok([first, again])
 }
 
 /// One deployment, in milliseconds.

@@ -16,59 +16,69 @@ use super::{
     processes::{family, name, resident},
     results::{Line, Results},
 };
-use crate::{parts::Repository, server::Server};
+use crate::{parts::Repository, server::Server, stack::Stack};
 
 /// The most that it may take without apps, in MiB.
 const WITHOUT_APPS: f64 = 30.0;
 /// The most that each app may add, in MiB.
 const PER_APP: f64 = 10.0 / 1024.0;
 
+/// supervisord reads all of its files again for each new app, so that a thousand take it a quarter of an hour.
+const WITH_SUPERVISORD: u16 = 100;
+
 pub fn run(is_quick: bool, stopping: &CancellationToken) -> Outcome<Results> {
-    let apps: u16 = if is_quick { 100 } else { 1000 };
-    let measured = measure(apps, stopping)?;
+    let most: u16 = if is_quick { WITH_SUPERVISORD } else { 1000 };
+    let mut running = vec![WITH_SUPERVISORD, most];
+    running.dedup();
+    let embedded = measure(Stack::Embedded, most, &running, stopping)?;
+    let production = measure(Stack::Edge, most, &[WITH_SUPERVISORD], stopping)?;
     let mut results = Results::default();
-    for (what, bytes, limit) in [
-        ("0 apps".to_owned(), measured.without, WITHOUT_APPS),
-        (format!("{apps} stopped apps"), measured.stopped, WITHOUT_APPS + f64::from(apps) * PER_APP),
-        (format!("{apps} running apps"), measured.running, WITHOUT_APPS + f64::from(apps) * PER_APP),
-    ] {
-        #[expect(clippy::cast_precision_loss, reason = "memory in bytes is far below 2^52")]
-        let lab = bytes as f64 / f64::from(1 << 20);
-        results.lines.push(Line::at_most(&format!("memory: {what}"), "MiB", lab, limit, Vec::new()));
+    for (n, lab) in embedded.iter().enumerate() {
+        let peers = production.get(n).map_or_else(Vec::new, |it| it.programs.clone());
+        let limit = WITHOUT_APPS + f64::from(lab.apps) * PER_APP;
+        let name = format!("memory: {}", lab.name);
+        results.lines.push(Line::at_most(&name, "MiB", lab.sum(), limit, peers));
     }
-    results.notes.push(
+    results.notes.push(format!(
         "memory: the resident memory of lab-server (release build, native supervisor and gateway) when the apps have been \
-         healthy for two seconds. The apps are tiny programs that answer the health check; their own memory does not count. \
-         The limit is 30 MiB and 10 KiB an app."
-            .to_owned(),
-    );
+         healthy for two seconds; beside it that of each program of the production stack: init, lab-server, supervisord and \
+         Caddy in the layout `edge`, with at most {WITH_SUPERVISORD} running apps. The apps are tiny programs that answer \
+         the health check; their own memory does not count. The limit is 30 MiB and 10 KiB an app."
+    ));
     Ok(results)
 }
 
+/// What each of a stack's programs takes, in MiB.
 struct Measured {
-    without: u64,
-    stopped: u64,
-    running: u64,
+    name: String,
+    apps: u16,
+    programs: Vec<(String, f64)>,
 }
 
-fn measure(apps: u16, stopping: &CancellationToken) -> Outcome<Measured> {
-    let (ports, _lease) = leased_ranges(apps.div_ceil(LEASE) + 1);
+impl Measured {
+    fn sum(&self) -> f64 {
+        self.programs.iter().map(|(_, taken)| taken).sum()
+    }
+}
+
+/// With no apps, with so many stopped ones, and with each number of running ones.
+fn measure(stack: Stack, stopped: u16, running: &[u16], stopping: &CancellationToken) -> Outcome<Vec<Measured>> {
+    let (ports, _lease) = leased_ranges(stopped.div_ceil(LEASE) + 1);
     let range = format!("{}-{}", ports.start(), ports.end());
-    let mut server = Server::start_with(crate::stack::Stack::Embedded, &[("LAB_PORTS", &range)]);
-    let without = settled(&server)?;
+    let mut server = Server::start_with(stack, &[("LAB_PORTS", &range)]);
+    let mut all = vec![Measured { name: "0 apps".to_owned(), apps: 0, programs: settled(&server)? }];
     // a real app, as the pattern of all others
     server.deploy("pattern", &Repository::of_files(&[("pb_public/index.html", "hello")]));
     server.lab_json(&["stop", "pattern"]);
-    let mut taken = |desired: &str| -> Outcome<u64> {
+    let wanted = std::iter::once((stopped, "stopped")).chain(running.iter().map(|apps| (*apps, "running")));
+    for (apps, desired) in wanted {
         server.terminate();
         populate(&server.data(), ports.clone().zip(0..apps), desired)?;
         server.up();
         wait_for(&server, apps, desired, stopping)?;
-        settled(&server)
-    };
-    let stopped = taken("stopped")?;
-    let running = taken("running")?;
-    Ok(Measured { without, stopped, running })
+        all.push(Measured { name: format!("{apps} {desired} apps"), apps, programs: settled(&server)? });
+    }
+    Ok(all)
 }
 
 /// Writes the registry's file anew, and each app's release: the `pattern`'s, with this program for PocketBase.
@@ -133,10 +143,25 @@ fn is(app: &Value, status: &str) -> bool {
     app["status"] == status && (status != "running" || app["process"]["state"] == "running")
 }
 
-/// The server's resident memory when it has had two seconds for itself.
-fn settled(server: &Server) -> Outcome<u64> {
+/// The programs' resident memory when they have had two seconds for themselves.
+fn settled(server: &Server) -> Outcome<Vec<(String, f64)>> {
+    const KNOWN: [&str; 3] = ["lab-server", "supervisord", "caddy"];
     std::thread::sleep(Duration::from_secs(2));
-    let is_server = |pid: &u32| name(*pid).is_some_and(|name| name == "lab-server");
-    let pid = family(std::process::id()).into_iter().find(is_server);
-    resident(pid.ok_or_else(|| format!("lab-server is gone: {}", server.log()))?)
+    let init = family(std::process::id()).into_iter().find(|pid| name(*pid).is_some_and(|name| name == "lab-server"));
+    let init = init.ok_or_else(|| format!("lab-server is gone: {}", server.log()))?;
+    if server.stack == Stack::Embedded {
+        return Ok(vec![("lab-server".to_owned(), mebibytes(init)?)]);
+    }
+    let mut taken = vec![("init".to_owned(), mebibytes(init)?)];
+    for (pid, words) in server.programs() {
+        let known = KNOWN.into_iter().find(|known| words.contains(*known)).ok_or("a program that is known")?;
+        taken.push((known.to_owned(), mebibytes(u32::try_from(pid)?)?));
+    }
+    Ok(taken)
+}
+
+fn mebibytes(pid: u32) -> Outcome<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "memory in bytes is far below 2^52")]
+    let bytes = resident(pid)? as f64;
+    Ok(bytes / f64::from(1 << 20))
 }

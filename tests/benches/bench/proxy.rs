@@ -1,8 +1,12 @@
 //! `proxy`: what a request costs through each proxy.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use lab_core::testing::ports::leased_ranges;
+use lab_core::{
+    Port,
+    router::{Route, RouterConfig, Target, caddy::CaddyLayout, memory::MemoryRouter},
+    testing::ports::leased_ranges,
+};
 
 use super::{
     HOST, Outcome, itself,
@@ -46,8 +50,9 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     let mut results = Results::default();
     results.notes.push(format!(
         "proxy: keep-alive connections of wrk to an app that answers two bytes, {seconds} s each, in turns, the best of \
-         {rounds} rounds; all on this machine's cores, wrk and the app included. `direct` is the app alone, `caddy edge` is \
-         Caddy in front of Lab's gateway on a unix socket. CPU is user and system time of the proxy's processes. {}; {}.",
+         {rounds} rounds; all on this machine's cores, wrk and the app included. `direct` is the app alone, `caddy` leads to it by a \
+         configuration of this benchmark's own; `caddy direct` and `caddy edge` are configured by Lab's `CaddyRouter`, `edge` \
+         with Lab's gateway behind. CPU is user and system time of the proxy's processes. {}; {}.",
         caddy::version()?,
         nginx::version()?
     ));
@@ -56,12 +61,20 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     let _app = itself::start_app(app, dir.path())?;
     let mut proxies = vec![Proxy { name: "direct", port: app, programs: Vec::new(), best: WORST }];
     let mut add = |name, port, programs| proxies.push(Proxy { name, port, programs, best: WORST });
-    let (gateway, direct, edge, nginx, other) = (port()?, port()?, port()?, port()?, port()?);
+    let (gateway, plain, nginx, other) = (port()?, port()?, port()?, port()?);
+    let (direct, edge) = (port()?, port()?);
     add("lab", gateway, vec![itself::start_gateway(&Place::Port(gateway), app, dir.path())?]);
-    add("caddy", direct, vec![caddy::start_proxy(direct, &Place::Port(app), dir.path())?]);
-    let socket = Place::Socket(dir.path().join("gateway.sock"));
-    let behind = itself::start_gateway(&socket, app, dir.path())?;
-    add("caddy edge", edge, vec![caddy::start_proxy(edge, &socket, dir.path())?, behind]);
+    add("caddy", plain, vec![caddy::start_proxy(plain, app, dir.path())?]);
+    let routed =
+        async |layout, port| caddy::Routed::start(layout, port, dir.path(), Arc::new(MemoryRouter::new())).await;
+    let caddy = routed(CaddyLayout::Direct, direct).await?;
+    let target = Target::Port(Port::new(app).ok_or("a port is not 0")?);
+    let route = Route { app: Some("app".parse()?), target };
+    caddy.router.apply([(HOST.parse()?, route)].into()).await?;
+    add("caddy direct", direct, vec![caddy.into_program()]);
+    let caddy = routed(CaddyLayout::Edge, edge).await?;
+    let behind = itself::start_gateway(&Place::Socket(caddy.gateway.clone()), app, dir.path())?;
+    add("caddy edge", edge, vec![caddy.into_program(), behind]);
     add("nginx", nginx, vec![nginx::start_proxy(nginx, app, dir.path())?]);
     match webcentral::start_proxy(other, app, dir.path()) {
         Ok(program) => add("webcentral", other, vec![program]),

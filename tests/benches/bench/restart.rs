@@ -13,6 +13,7 @@ use lab_core::{
     supervisor::{
         ProcessSpec, ProcessState, ProcessSupervisor, RestartPolicy,
         native::{NativeSettings, NativeSupervisor},
+        supervisord::{SupervisordSettings, SupervisordSupervisor},
     },
     testing::ports::leased_range,
 };
@@ -41,6 +42,8 @@ const SETTLED: Duration = Duration::from_millis(500);
 const MORE: u64 = 3;
 /// After this an app counts as started with supervisord (`startsecs`), which looks at it once a second.
 const STARTED: Duration = Duration::from_millis(2100);
+/// What those looks add to `startsecs`.
+const LOOK: Duration = Duration::from_millis(1100);
 
 pub async fn run(is_quick: bool) -> Outcome<Results> {
     let rounds: u64 = if is_quick { 3 } else { 20 };
@@ -48,11 +51,18 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
     let _end = EndApps(dir.path());
     let (mut ports, _lease) = leased_range();
     let mut app = |name: &str| App::new(name, dir.path(), ports.next().and_then(Port::new));
-    let (alone, native, supervised) = (app("alone")?, app("native")?, app("supervised")?);
+    let (alone, native, supervised, production) =
+        (app("alone")?, app("native")?, app("supervised")?, app("production")?);
 
     let supervisor = NativeSupervisor::open(NativeSettings::new(dir.path().join("run"), dir.path().join("logs")))?;
     let supervisord = supervisord::start(&supervised.spec, dir.path())?;
-    let [mut boot, mut hand, mut lab, mut peer] = [const { Vec::new() }; 4];
+    let labs = SupervisordSettings::new(dir.path().join("labs"), dir.path().join("labs-logs"));
+    labs.prepare()?;
+    let _labs_supervisord = supervisord::run(&labs.config_file())?;
+    let labs = SupervisordSupervisor::open(labs).await?;
+    labs.start(production.spec.clone()).await?;
+    let mut began = Instant::now();
+    let [mut boot, mut hand, mut lab, mut peer, mut with_labs] = [const { Vec::new() }; 5];
     for round in 0..rounds {
         for _ in 0..MORE {
             let (booted, restarted) = alone.by_hand(dir.path()).await?;
@@ -63,15 +73,23 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
         // at any moment of its tick
         let moment = Duration::from_millis(round * 370 % 1000);
         peer.push(supervised.kill_under_supervisord(&supervisord, moment).await?);
+        // one that is not started well is started again later
+        sleep(production.spec.restart.stable_after.saturating_sub(began.elapsed()) + LOOK + moment).await;
+        with_labs.push(production.kill_under(&labs).await?);
+        began = Instant::now();
     }
+    labs.remove(&production.spec.app).await?;
+    labs.shutdown().await;
     supervisor.remove(&native.spec.app).await?;
     supervisor.shutdown().await;
 
-    let [boot, hand, lab, peer] = [boot, hand, lab, peer].map(|mut times| millis(median(&mut times)));
+    let [boot, hand, lab, peer, with_labs] =
+        [boot, hand, lab, peer, with_labs].map(|mut times| millis(median(&mut times)));
     let beyond = |whole: f64| (whole - boot).max(RESOLUTION);
     let named = |values: &[(&str, f64)]| values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    let values = named(&[("boot alone", boot), ("by hand", hand), ("supervisord", peer)]);
-    let overhead = || named(&[("by hand", beyond(hand)), ("supervisord", beyond(peer))]);
+    let values = named(&[("boot alone", boot), ("by hand", hand), ("supervisord", peer), ("production", with_labs)]);
+    let overhead =
+        || named(&[("by hand", beyond(hand)), ("supervisord", beyond(peer)), ("production", beyond(with_labs))]);
     let supervisord = &["supervisord"];
     let lines = vec![
         Line::new("restart: kill -9 until healthy", "ms", Better::Lower, lab, values).against(
@@ -84,13 +102,13 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
             .against(Better::Lower, supervisord, TIMES),
     ];
     let note = format!(
-        "restart: the median of {} times `kill -9` of an idle PocketBase with data ({rounds} with supervisord), until \
+        "restart: the median of {} times `kill -9` of an idle PocketBase with data ({rounds} with either supervisord), until \
          `/api/health` is 200, asked every millisecond. `boot alone` is the same program's start after a `kill -9`, without \
          any supervisor; `by hand` begins with the kill and waits until the kernel has taken the old process down, which \
          nobody can skip: two processes on one folder of data must never run. That takes 2 to 20 ms: PocketBase from 0.38 \
          on has an inotify instance (`core/notify_watcher.go`), and the kernel ends that at its next grace period only. \
          What is beyond the boot is at least {RESOLUTION} ms, which is what asking can tell apart. {} with its defaults and \
-         `autorestart=true`.",
+         `autorestart=true`; `production` is the same supervisord under Lab's `SupervisordSupervisor`.",
         rounds * MORE,
         supervisord::version()?
     );
@@ -195,6 +213,10 @@ impl App {
         supervisor.start(self.spec.clone()).await?;
         self.healthy().await?;
         sleep(SETTLED).await;
+        self.kill_under(supervisor).await
+    }
+
+    async fn kill_under(&self, supervisor: &dyn ProcessSupervisor) -> Outcome<Duration> {
         match supervisor.state(&self.spec.app).await? {
             Some(ProcessState::Running { pid, .. }) => self.kill(pid).await,
             other => Err(format!("it does not run: {other:?}").into()),

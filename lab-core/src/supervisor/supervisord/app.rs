@@ -25,6 +25,8 @@ pub(super) struct App {
 struct Inner {
     spec: Option<ProcessSpec>,
     wanted: bool,
+    /// The program file that supervisord is known to have read.
+    loaded: Option<String>,
     seen: Seen,
     state: ProcessState,
     /// When a call changed something last: what was looked at before that is out of date.
@@ -44,7 +46,7 @@ pub(super) struct Looked {
 impl App {
     pub(super) fn new(name: AppName, output: Output, spec: Option<ProcessSpec>, wanted: bool) -> Self {
         let (seen, state) = (Seen::default(), ProcessState::Stopped);
-        let inner = Inner { spec, wanted, seen, state, changed: Instant::now() };
+        let inner = Inner { spec, wanted, loaded: None, seen, state, changed: Instant::now() };
         Self { name, output, calls: tokio::sync::Mutex::default(), inner: Mutex::new(inner) }
     }
 
@@ -74,6 +76,15 @@ impl App {
         inner.spec = Some(spec);
         inner.wanted = wanted;
         inner.changed = Instant::now();
+    }
+
+    /// Takes what supervisord is known to have read, until it is known again.
+    pub(super) fn take_loaded(&self) -> Option<String> {
+        self.inner().loaded.take()
+    }
+
+    pub(super) fn set_loaded(&self, program: String) {
+        self.inner().loaded = Some(program);
     }
 
     /// Notes a start that the lab asked for.

@@ -165,7 +165,10 @@ impl Shared {
     /// Writes the app's files and has supervisord start the process they say.
     async fn begin(&self, app: &App, spec: &ProcessSpec) -> Result<Info, Begin> {
         let name = spec.app.as_str();
-        let (files, known) = (self.files.clone(), app.spec());
+        let files = self.files.clone();
+        let program = files.program(spec, true);
+        // an earlier lab may have died before it had a changed file read
+        let is_as_before = app.take_loaded().is_some_and(|loaded| loaded == program);
         let written = blocking({
             let (files, spec) = (files.clone(), spec.clone());
             move || files.write(&spec, true)
@@ -180,7 +183,6 @@ impl Shared {
         })?;
         app.want(spec.clone(), true);
         let is_loaded = self.info(name).await?.is_some();
-        let is_as_before = known.is_some_and(|known| files.program(&known, true) == files.program(spec, true));
         let mut calls = Vec::new();
         if !is_loaded || !is_as_before {
             self.reload().await?;
@@ -211,6 +213,7 @@ impl Shared {
                 Err(error) => return Err(error.into()),
             }
         }
+        app.set_loaded(program);
         let info = info.ok_or_else(|| self.client.odd("it did not say what became of a start"))??;
         Info::parse(&info).ok_or_else(|| self.client.odd("it tells of a program in an unknown way").into())
     }

@@ -1,7 +1,15 @@
-//! Caddy by its JSON configuration, and its admin API over a unix socket.
+//! Caddy by its JSON configuration and its admin API over a unix socket; and as the production stack has it.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
+use lab_core::router::{
+    RouterConfig,
+    caddy::{CaddyLayout, CaddyRouter, CaddySettings},
+};
 use serde_json::{Value, json};
 
 use crate::bench::{
@@ -16,24 +24,20 @@ pub fn version() -> Outcome<String> {
     Ok(format!("Caddy {number}"))
 }
 
-/// Starts Caddy on a port that leads [`HOST`] to an upstream.
-pub fn start_proxy(port: u16, upstream: &Place, folder: &Path) -> Outcome<Program> {
-    let routes = json!([route("app", HOST, upstream)]);
+/// Starts Caddy on a port that leads [`HOST`] to an app.
+pub fn start_proxy(port: u16, app: u16, folder: &Path) -> Outcome<Program> {
+    let routes = json!([route("app", HOST, app)]);
     start(&config(&json!({"disabled": true}), port, &routes), port, folder)
 }
 
 /// The route of one host.
-fn route(id: &str, host: &str, upstream: &Place) -> Value {
-    let dial = match upstream {
-        Place::Port(port) => format!("127.0.0.1:{port}"),
-        Place::Socket(path) => format!("unix/{}", path.display()),
-    };
+fn route(id: &str, host: &str, port: u16) -> Value {
     json!({
         "@id": id,
         "match": [{"host": [host]}],
         "handle": [{
             "handler": "reverse_proxy",
-            "upstreams": [{"dial": dial}],
+            "upstreams": [{"dial": format!("127.0.0.1:{port}")}],
             // as many as there are visitors: its default of 32 would open a connection for most requests of 128
             "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": 128}},
         }],
@@ -56,13 +60,42 @@ fn config(admin: &Value, port: u16, routes: &Value) -> Value {
 fn start(config: &Value, port: u16, folder: &Path) -> Outcome<Program> {
     let file = folder.join(format!("caddy-{port}.json"));
     std::fs::write(&file, config.to_string())?;
+    run(&file, port, folder)
+}
+
+fn run(file: &Path, port: u16, folder: &Path) -> Outcome<Program> {
     let mut command = Command::new(tool("bin/caddy")?);
     // neither its certificates nor its autosaved configuration go into the home of whoever runs this
     let home = folder.join(format!("caddy-{port}"));
-    command.arg("run").arg("--config").arg(&file).env("XDG_DATA_HOME", &home).env("XDG_CONFIG_HOME", &home);
+    command.arg("run").arg("--config").arg(file).env("XDG_DATA_HOME", &home).env("XDG_CONFIG_HOME", &home);
     let mut caddy = Program::start(&mut command, &folder.join(format!("caddy-{port}.log")))?;
     caddy.listens_on(&Place::Port(port))?;
     Ok(caddy)
+}
+
+/// Caddy as the production stack has it, by Lab's own router.
+pub struct Routed {
+    pub router: CaddyRouter,
+    /// Where it expects Lab's gateway.
+    pub gateway: PathBuf,
+    program: Program,
+}
+
+impl Routed {
+    /// Starts one without routes. `gateway` is told them all as well.
+    pub async fn start(layout: CaddyLayout, port: u16, folder: &Path, gateway: Arc<dyn RouterConfig>) -> Outcome<Self> {
+        let mut settings = CaddySettings::new(folder.join(format!("routed-{port}")), ([127, 0, 0, 1], port).into());
+        settings.layout = layout;
+        settings.prepare()?;
+        let program = run(&settings.config_file(), port, folder)?;
+        let place = settings.gateway_socket();
+        Ok(Self { router: CaddyRouter::open(settings, gateway).await?, gateway: place, program })
+    }
+
+    /// Its process; the router, which ends with this, is not needed for what it leads to already.
+    pub fn into_program(self) -> Program {
+        self.program
+    }
 }
 
 /// A Caddy that is told its routes by its admin API.
@@ -85,7 +118,7 @@ impl Administered {
 
     /// Replaces the whole configuration by one with so many routes.
     pub async fn load(&self, routes: u16, upstream: u16) -> Outcome<()> {
-        let routes: Value = (0..routes).map(|n| route(&id(n), &host(n), &Place::Port(upstream))).collect();
+        let routes: Value = (0..routes).map(|n| route(&id(n), &host(n), upstream)).collect();
         let config = config(&self.admin, self.port, &routes);
         self.send(reqwest::Method::POST, "load", &config).await
     }
@@ -93,7 +126,7 @@ impl Administered {
     /// Changes the first route and nothing else.
     pub async fn change_one_route(&self, upstream: u16) -> Outcome<()> {
         let path = format!("id/{}", id(0));
-        self.send(reqwest::Method::PATCH, &path, &route(&id(0), &host(0), &Place::Port(upstream))).await
+        self.send(reqwest::Method::PATCH, &path, &route(&id(0), &host(0), upstream)).await
     }
 
     async fn send(&self, method: reqwest::Method, path: &str, body: &Value) -> Outcome<()> {

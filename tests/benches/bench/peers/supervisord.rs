@@ -28,7 +28,12 @@ pub fn start(spec: &ProcessSpec, folder: &Path) -> Outcome<Program> {
     let _ = writeln!(config, "environment={}", variables.join(","));
     let file = folder.join("supervisord.conf");
     std::fs::write(&file, config)?;
+    run(&file)
+}
+
+/// Starts supervisord with a configuration.
+pub fn run(file: &Path) -> Outcome<Program> {
     let mut command = Command::new(tool("bin/supervisord")?);
-    command.arg("-c").arg(&file);
-    Program::start(&mut command, &folder.join("supervisord.out"))
+    command.arg("-c").arg(file);
+    Program::start(&mut command, &file.with_extension("out"))
 }
