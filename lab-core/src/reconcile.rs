@@ -363,16 +363,14 @@ pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize, ma
 fn close_cut(dirs: &AppDirs, serves: Option<ReleaseId>) -> Result<Option<Deployment>, Error> {
     let mut newest = None;
     // it need not be the newest: the clock may have gone back
-    for (n, id) in store::ids(dirs)?.into_iter().enumerate() {
-        let Some(mut record) = store::read(dirs, id)? else { continue };
+    for id in store::ids(dirs)? {
+        let Some(mut record) = store::readable(store::read(dirs, id)) else { continue };
         if record.state == DeployState::Running {
             let stands = record.has_begun(DeployStep::Publish) && serves == Some(record.release);
             store::end_cut(dirs, &mut record, stands)?;
             return Ok((!stands).then_some(record));
         }
-        if n == 0 {
-            newest = Some(record);
-        }
+        newest = newest.or(Some(record));
     }
     // its end was recorded, but perhaps not what a failure left was deleted
     Ok(newest.filter(|record| record.state != DeployState::Succeeded))

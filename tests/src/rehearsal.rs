@@ -10,6 +10,7 @@ use lab_core::{
 };
 use rusqlite::Connection;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     parts::{Repository, Visitor, processes},
@@ -41,6 +42,8 @@ struct Serving {
     repository: Repository,
     visitor: Visitor,
     pid: u32,
+    /// All that was in its database when it began.
+    rows: Vec<String>,
 }
 
 impl Serving {
@@ -56,13 +59,31 @@ impl Serving {
             let (status, answer) = visitor.post(RECORDS, &json!({"text": text, "mood": 1})).await;
             assert_eq!(status, 200, "{answer}");
         }
-        let pid = pid(&real.lab).await;
-        Self { real, repository, visitor, pid }
+        let (pid, rows) = (pid(&real.lab).await, rows(&real));
+        Self { real, repository, visitor, pid, rows }
     }
 
+    /// A deployment with these files too, during which every visitor gets an answer.
     async fn deploy(&self, files: &[(&str, &str)]) -> Deployment {
         self.repository.push(files);
-        self.real.deploy("app", &self.repository).await
+        let (visitor, over) = (self.real.visit("app"), CancellationToken::new());
+        let stop = over.clone();
+        let visits = tokio::spawn(async move {
+            let (mut asked, mut refused) = (0, Vec::new());
+            while !stop.is_cancelled() {
+                match visitor.try_get(RECORDS).await {
+                    Some((200, _)) => {}
+                    other => refused.push(other),
+                }
+                asked += 1;
+            }
+            (asked, refused)
+        });
+        let deployment = self.real.deploy("app", &self.repository).await;
+        over.cancel();
+        let (asked, refused) = visits.await.unwrap();
+        assert!(asked > 10 && refused.is_empty(), "{refused:?} of {asked} while {deployment:?}");
+        deployment
     }
 
     /// The deployment failed in its rehearsal, for this reason, and nothing else happened.
@@ -75,6 +96,7 @@ impl Serving {
         assert_eq!(pid(&self.real.lab).await, self.pid, "another process serves");
         let items = self.visitor.get_json(&format!("{RECORDS}?sort=text")).await["items"].clone();
         assert_eq!((&items[0]["text"], &items[1]["mood"]), (&json!("one"), &json!(1)));
+        assert_eq!(rows(&self.real), self.rows, "its data is another");
         assert!(self.real.lab.points(&app()).await.unwrap().is_empty(), "a data point was taken");
         self.nothing_is_left();
     }
@@ -91,6 +113,28 @@ const RECORDS: &str = "/api/collections/notes/records";
 
 fn app() -> AppName {
     name("app")
+}
+
+/// Every row of the app's collections, and which migrations ran; PocketBase's other tables change by themselves soon after
+/// its start.
+fn rows(real: &Real) -> Vec<String> {
+    let data = real.lab.settings().data.app(&app()).data();
+    let database = Connection::open(data.join("data.db")).unwrap();
+    let tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let mut tables = database.prepare(tables).unwrap();
+    let tables = tables.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+    let mut all = Vec::new();
+    for (name, sql) in tables.map(Result::unwrap) {
+        if name != "_migrations" && (name.starts_with('_') || name.starts_with("sqlite")) {
+            continue;
+        }
+        all.push(sql);
+        let mut rows = database.prepare(&format!("SELECT * FROM `{name}` ORDER BY rowid")).unwrap();
+        let columns = rows.column_count();
+        let rows = rows.query_map([], |row| (0..columns).map(|n| row.get::<_, rusqlite::types::Value>(n)).collect());
+        all.extend(rows.unwrap().map(|row: Result<Vec<_>, _>| format!("{:?}", row.unwrap())));
+    }
+    all
 }
 
 async fn pid(lab: &Lab) -> u32 {

@@ -18,7 +18,8 @@ impl Lab {
         let dirs = self.dirs(name);
         let records = blocking(move || {
             let ids = store::ids(&dirs)?;
-            ids.into_iter().rev().filter_map(|id| store::read(&dirs, id).transpose()).collect::<Result<Vec<_>, _>>()
+            let read = ids.into_iter().rev().filter_map(|id| store::readable(store::read(&dirs, id)));
+            Ok::<_, Error>(read.collect::<Vec<_>>())
         });
         let records = records.await?;
         let is_kept = |id: &ReleaseId| kept.iter().any(|release| release.id == *id);

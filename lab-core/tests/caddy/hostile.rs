@@ -112,7 +112,7 @@ impl Admin {
 
 /// Takes the table's entries out of a configuration of the direct layout.
 fn take_mappings(config: &mut Value) -> BTreeMap<String, String> {
-    let mappings = config["apps"]["http"]["servers"]["lab"]["routes"][0]["handle"][0]["mappings"].take();
+    let mappings = config["apps"]["http"]["servers"]["lab"]["routes"][1]["handle"][0]["mappings"].take();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let entries: Vec<_> = mappings.as_array().unwrap().clone();
     let found: BTreeMap<_, _> = entries.iter().map(|it| (text(&it["input"]), text(&it["outputs"][0]))).collect();

@@ -33,7 +33,8 @@ impl BuildPlan {
             public: Some(folder(self.public.as_deref())?),
             health: Some(HealthSection {
                 path: Some(HealthPath::new(&self.health.path)?),
-                timeout: Some(Seconds(self.health.timeout_secs)),
+                // a time that is only the usual one may be cut short
+                timeout: self.health.is_stated.then_some(Seconds(self.health.timeout_secs)),
             }),
             env: if self.required_env.is_empty() {
                 None
