@@ -75,6 +75,24 @@ async fn a_submodule_that_cannot_be_had_or_has_no_address_is_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submodule_on_another_host_that_is_not_reached_is_left_out() {
+    let bench = Bench::new();
+    let repo = Repo::new(bench.dir.path().join("app.git"));
+    let commit = repo.commit("other", "x", &[("x", "x")]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    parent(&repo, &format!("git://{address}/lib.git"), commit);
+    bench.get(repo.path.to_str().unwrap(), None).await.unwrap();
+    assert!(bench.log().contains("left out the submodule `lib/sub`"), "{}", bench.log());
+    // the host of the repository itself is not gone
+    parent(&repo, &format!("git://{address}/lib.git"), commit);
+    let daemon = servers::daemon(bench.dir.path()).await;
+    let error = bench.get(&format!("git://{}/app.git", daemon.address), None).await.unwrap_err();
+    assert!(matches!(&error, SourceError::Failed { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_not_offered_to_a_submodules_other_server() {
     let bench = Bench::new();
     let sub = Repo::new(bench.dir.path().join("private/sub.git"));

@@ -82,7 +82,7 @@ fn bring(
         job.log(&format!("Fetching the submodule {path} from {}", child.url));
         match job.bring(&child, &Want::Exactly(gitlink.commit), cache) {
             Ok((repository, found)) => return Ok(Some((repository, found.commit, child))),
-            Err(error) if can_do_without(&error, &child) => failed = failed.or(Some(error)),
+            Err(error) if can_do_without(&error, &child, root) => failed = failed.or(Some(error)),
             Err(error) => {
                 root.adopt(&child);
                 return Err(error);
@@ -95,15 +95,24 @@ fn bring(
 }
 
 /// Whether another try would fail in the same way: neither a limit nor a network that may be back soon. What an ssh
-/// server wants is a key, and to be known.
-fn can_do_without(error: &SourceError, child: &Origin) -> bool {
+/// server wants is a key, and to be known; and a host that is not reached, though the repository's own was, may be gone.
+fn can_do_without(error: &SourceError, child: &Origin, root: &Origin) -> bool {
     match error {
         SourceError::NotFoundOrPrivate { .. } | SourceError::NoSuchReference { .. } | SourceError::Empty { .. } => true,
         SourceError::Failed { .. } | SourceError::TimedOut { .. } => {
-            child.url.transport() == Transport::Ssh && !child.is_damaged()
+            let is_elsewhere = host(&child.url) != host(&root.url);
+            (child.url.transport() == Transport::Ssh || is_elsewhere) && !child.is_damaged()
         }
         _ => false,
     }
+}
+
+/// The host of an address, without port; nothing for a folder of this machine.
+fn host(url: &GitUrl) -> &str {
+    let text = url.as_str();
+    let place = text.split_once("://").map_or(text, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let place = place.split_once('@').map_or(place, |(_, place)| place);
+    place.split(':').next().unwrap_or_default()
 }
 
 type Entries = std::collections::HashMap<String, gitmodules::Entry>;
