@@ -201,7 +201,7 @@ impl Lab {
         let kept = kept.filter(|release| making.as_ref().is_none_or(|making| making.release != release.id));
         let kept: Vec<Release> = kept.collect();
         let before = match serving {
-            Some(serving) => self.release_before(app, serving, &kept).await?,
+            Some(serving) => self.release_before(app, serving).await?,
             None => None,
         };
         let view = |release: Release| ReleaseView {

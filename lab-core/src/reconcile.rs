@@ -342,12 +342,21 @@ fn make_dir(path: &Path) -> Result<(), Error> {
     durable::create_private_dir(path).map_err(Error::storage("create", path))
 }
 
-/// Deletes all but the one that serves and the newest of the others: at most `keep` in all, and no more than fit into
-/// `max_bytes`. Blocks.
-pub(crate) fn prune_releases(dirs: &AppDirs, serving: ReleaseId, keep: usize, max_bytes: u64) -> Result<(), Error> {
+/// Deletes all but the one that serves, the one that served before, and the newest of the others: at most `keep` in all,
+/// and no more than fit into `max_bytes`. Blocks.
+pub(crate) fn prune_releases(
+    dirs: &AppDirs,
+    serving: ReleaseId,
+    previous: Option<ReleaseId>,
+    keep: usize,
+    max_bytes: u64,
+) -> Result<(), Error> {
     let size = |id| store::readable(Release::read(dirs, id)).and_then(|release| release.bytes).unwrap_or(0);
     let mut bytes = size(serving);
-    for (n, id) in Release::ids(dirs)?.into_iter().filter(|id| *id != serving).enumerate() {
+    let mut others: Vec<ReleaseId> = Release::ids(dirs)?.into_iter().filter(|id| *id != serving).collect();
+    // it may be older than all others, where they were rolled back
+    others.sort_by_key(|id| Some(*id) != previous);
+    for (n, id) in others.into_iter().enumerate() {
         bytes = bytes.saturating_add(size(id));
         // one to go back to stays, however large
         if n + 1 >= keep || (n > 0 && bytes > max_bytes) {

@@ -81,6 +81,21 @@ fn a_rollback_never_returns_by_itself_to_what_was_rolled_back() {
 }
 
 #[test]
+fn what_a_rollback_leads_to_is_kept_however_many_came_and_went_since() {
+    let world = World::new();
+    let mut settings = world.settings();
+    settings.kept_releases = 3;
+    world.life_with(settings, async |lab| {
+        let good = deploy(lab, "app").await.release;
+        for _ in 0..5 {
+            deploy(lab, "app").await;
+            assert_eq!(roll_back(lab, "app", None).await.release, good);
+        }
+        assert_eq!(releases(lab, "app").await.len(), 3);
+    });
+}
+
+#[test]
 fn an_app_that_never_ran_cannot_be_rolled_back() {
     let world = World::new();
     world.life(async |lab| {

@@ -564,8 +564,15 @@ impl Run {
         self.lab.prune_points(&self.app).await;
         let (dirs, settings) = (self.dirs.clone(), self.lab.settings());
         let (keep, max_bytes) = (settings.kept_releases, settings.kept_release_bytes);
-        let pruned = blocking(move || reconcile::prune_releases(&dirs, release, keep, max_bytes)).await;
-        if let Err(error) = pruned {
+        let pruned = async {
+            let previous = match before.release {
+                Some(serving) if serving != release && self.built.is_none() => Some(serving),
+                // what is gone back to was not made from the one that served
+                _ => self.lab.release_before(&self.app, release).await?,
+            };
+            blocking(move || reconcile::prune_releases(&dirs, release, previous, keep, max_bytes)).await
+        };
+        if let Err(error) = pruned.await {
             // the deployment stands; the next one tries again
             self.journal
                 .emit(DeployEventKind::Log { line: format!("old releases were not deleted: {}", error.report()) });

@@ -8,27 +8,21 @@ use crate::{
 };
 
 impl Lab {
-    /// The one of those that are kept that served before the one that serves now.
-    pub(super) async fn release_before(
-        &self,
-        name: &AppName,
-        serving: ReleaseId,
-        kept: &[Release],
-    ) -> Result<Option<ReleaseId>, Error> {
+    /// The release, of those that are kept, that served before `serving` did.
+    pub(crate) async fn release_before(&self, name: &AppName, serving: ReleaseId) -> Result<Option<ReleaseId>, Error> {
         let dirs = self.dirs(name);
-        let records = blocking(move || {
-            let ids = store::ids(&dirs)?;
+        blocking(move || {
+            let (ids, kept) = (store::ids(&dirs)?, Release::ids(&dirs)?);
             let read = ids.into_iter().rev().filter_map(|id| store::readable(store::read(&dirs, id)));
-            Ok::<_, Error>(read.collect::<Vec<_>>())
-        });
-        let records = records.await?;
-        let is_kept = |id: &ReleaseId| kept.iter().any(|release| release.id == *id);
-        if let Some(before) = before(&records, serving).into_iter().rev().find(is_kept) {
-            return Ok(Some(before));
-        }
-        // those whose records are gone are older than all that have one
-        let is_known = |id: ReleaseId| records.iter().any(|record| record.release == id);
-        Ok(kept.iter().map(|release| release.id).find(|id| *id < serving && !is_known(*id)))
+            let records: Vec<Deployment> = read.collect();
+            if let Some(before) = before(&records, serving).into_iter().rev().find(|id| kept.contains(id)) {
+                return Ok(Some(before));
+            }
+            // those whose records are gone are older than all that have one
+            let is_known = |id: ReleaseId| records.iter().any(|record| record.release == id);
+            Ok(kept.into_iter().find(|id| *id < serving && !is_known(*id)))
+        })
+        .await
     }
 }
 

@@ -188,7 +188,7 @@ impl Lab {
         let kept = blocking(move || Release::list(&dirs)).await?;
         let id = match wanted {
             Some(id) => Some(id),
-            None => self.release_before(name, serving, &kept).await?,
+            None => self.release_before(name, serving).await?,
         };
         kept.into_iter().find(|release| id == Some(release.id)).ok_or_else(|| match wanted {
             Some(id) => Error::NoSuchRelease { app: name.clone(), id },
