@@ -114,7 +114,7 @@ impl LabSettings {
             stop_grace: Duration::from_secs(10),
             drain: Duration::from_secs(10),
             hold: Duration::from_secs(30),
-            held_copy_bytes: 200 << 20,
+            held_copy_bytes: 64 << 20,
             health_timeout: None,
             pocketbase: crate::pocketbase::default_version(),
             rehearsal: RehearsalSettings::default(),
