@@ -7,6 +7,11 @@ pub fn pids() -> io::Result<Vec<i32>> {
     Ok(fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// What tells this boot of the machine from every other.
+pub(crate) fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
 /// The environment a process was started with, as `NAME=value` each; empty where it is gone or not ours to read.
 pub fn environment(pid: i32) -> Vec<Vec<u8>> {
     let all = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

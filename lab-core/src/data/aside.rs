@@ -15,10 +15,10 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{
     DataPoint, PointReason,
-    copy::{file, is_kept_only, is_shared},
+    copy::{clone, file, is_kept_only, is_shared},
     points::{DATA, MARK, making},
 };
-use crate::{AppName, DataPointId, Error, durable, layout::AppDirs};
+use crate::{AppName, DataPointId, Error, durable, layout::AppDirs, procfs::boot_id};
 
 /// Says that the copy is whole, and in which boot of the machine it was made.
 pub(super) const BOOT: &str = "boot";
@@ -56,7 +56,7 @@ pub(crate) fn make(dirs: &AppDirs, id: DataPointId, max_bytes: u64) -> Result<bo
             return Ok(false);
         }
     }
-    let marked = fs::write(to.join(MARK), id.to_string()).and_then(|()| fs::write(making.join(BOOT), boot()?));
+    let marked = fs::write(to.join(MARK), id.to_string()).and_then(|()| fs::write(making.join(BOOT), boot_id()?));
     marked.map_err(Error::storage("write", &making))?;
     Ok(true)
 }
@@ -73,26 +73,21 @@ fn copy(entry: &DirEntry, relative: &Path, to: &Path, may_write: bool) -> io::Re
     } else if kind.is_symlink() {
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() && !(is_shared(relative, entry.metadata()?.len()) && fs::hard_link(from, to).is_ok()) {
-        let (source, target) = (fs::File::open(from)?, fs::File::create_new(to)?);
-        if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
-            target.set_permissions(source.metadata()?.permissions())?;
-        } else if may_write {
-            fs::copy(from, to)?;
-        } else {
+        let is_cloned = clone(from, to).is_ok();
+        if !is_cloned && !may_write {
             return Ok(false);
+        }
+        if !is_cloned {
+            fs::copy(from, to)?;
         }
     }
     Ok(true)
 }
 
-fn boot() -> io::Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-}
-
 /// Whether the copy for `id` is there, whole. Blocks.
 pub(crate) fn is_whole(dirs: &AppDirs, id: DataPointId) -> bool {
     let made = fs::read_to_string(dirs.points().join(format!(".{id}")).join(BOOT));
-    made.is_ok_and(|made| boot().is_ok_and(|now| now == made))
+    made.is_ok_and(|made| boot_id().is_ok_and(|now| now == made))
 }
 
 /// Deletes it: the release stands. Blocks.

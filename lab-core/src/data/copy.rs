@@ -272,13 +272,14 @@ impl Copying<'_> {
 }
 
 /// Makes `to` a file of its own with the blocks of `from` (`FICLONE`): Btrfs and XFS can. Nothing is left of a failure.
-fn clone(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn clone(from: &Path, to: &Path) -> io::Result<()> {
     let source = fs::File::open(from)?;
     let mode = source.metadata()?.mode();
     let target = fs::OpenOptions::new().write(true).create_new(true).mode(mode & 0o777).open(to)?;
-    rustix::fs::ioctl_ficlone(&target, &source).map_err(|error| {
+    let cloned = rustix::fs::ioctl_ficlone(&target, &source).map_err(io::Error::from);
+    // the mode above is less what the process masks
+    cloned.and_then(|()| target.set_permissions(source.metadata()?.permissions())).inspect_err(|_| {
         let _ = fs::remove_file(to);
-        error.into()
     })
 }
 

@@ -106,7 +106,7 @@ impl NativeSupervisor {
         let records = Record::read_all(&settings.run_dir)?;
         let shared = Arc::new(Shared { settings, events: broadcast::Sender::new(EVENT_BACKLOG), stopping });
         let supervisor = Self { shared, apps: Mutex::default(), outputs, tasks };
-        let boot = process::boot_id()?;
+        let boot = crate::procfs::boot_id()?;
         // looked through once for all records that a crash left without a process
         let mut marked = None;
         for record in records {

@@ -1,6 +1,8 @@
 //! Hooks that are written in another language, such as TypeScript, and whose build is not committed.
 
-use super::{Candidate, Folders, Notes, Scope, frameworks, manager, package::Package, path, paths, variables};
+use super::{
+    Candidate, Folders, Notes, Scope, frameworks, frontend::words, manager, package::Package, path, paths, variables,
+};
 use crate::builder::plan::Frontend;
 
 const HOOKS: &str = "pb_hooks";
@@ -33,7 +35,6 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
         "`{}` builds `{output}`, which is not committed, by its script `{script}`",
         paths::join(&package.folder, "package.json")
     ));
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     Some(Frontend {
         directory: path(&package.folder),
         commands: vec![words(manager.install), words(&[&manager.tool.name, "run", &script])],

@@ -40,10 +40,6 @@ pub(super) struct Process {
     fd: AsyncFd<OwnedFd>,
 }
 
-pub(super) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
-}
-
 impl Process {
     /// Starts `spec`. Its output goes to `output`, which it shares with everything it starts. Blocks for the time of a
     /// fork and exec.
@@ -75,7 +71,7 @@ impl Process {
         };
         let Some(started) = start_time(pid)? else { return Ok(None) };
         let fd = readable(fd)?;
-        Ok(Some(Self { identity: Identity { pid, started, boot: boot_id()? }, fd }))
+        Ok(Some(Self { identity: Identity { pid, started, boot: crate::procfs::boot_id()? }, fd }))
     }
 
     /// Waits until it has ended.

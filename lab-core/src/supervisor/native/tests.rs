@@ -85,7 +85,7 @@ async fn another_process_with_the_same_id_is_neither_adopted_nor_harmed() {
     let dir = tempfile::tempdir().expect("tempdir");
     let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().expect("spawn");
     let record = Record::new(script("one", dir.path(), scripts::FOREVER));
-    let boot = process::boot_id().expect("boot id");
+    let boot = crate::procfs::boot_id().expect("boot id");
     let identity = process::Identity { pid: i32::try_from(stranger.id()).expect("pid"), started: 1, boot };
     let run = dir.path().join("run");
     std::fs::create_dir_all(&run).expect("dir");
