@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    iter::Sum,
     net::TcpStream,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -76,7 +77,7 @@ impl Program {
     }
 
     /// The CPU time that it and its descendants used so far.
-    pub fn cpu(&self) -> Duration {
+    pub fn cpu(&self) -> Cpu {
         family(self.pid()).into_iter().filter_map(stat).map(|stat| stat.cpu).sum()
     }
 
@@ -120,12 +121,27 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
+/// CPU time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cpu {
+    /// In the program's own code and in the kernel's.
+    pub whole: Duration,
+    /// In the kernel's alone.
+    pub kernel: Duration,
+}
+
+impl Sum for Cpu {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self { whole: sum.whole + one.whole, kernel: sum.kernel + one.kernel })
+    }
+}
+
 /// What `/proc/<pid>/stat` says of a process that is there.
 #[derive(Debug)]
 struct Stat {
     parent: u32,
     is_zombie: bool,
-    cpu: Duration,
+    cpu: Cpu,
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -133,9 +149,10 @@ fn stat(pid: u32) -> Option<Stat> {
     std::fs::File::open(format!("/proc/{pid}/stat")).ok()?.read_to_string(&mut text).ok()?;
     // the name before may hold spaces and brackets; proc(5) counts state as field 3
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     // USER_HZ is 100 wherever Linux runs Lab
-    let cpu = Duration::from_millis(ticks * 10);
+    let time = |field: usize| Some(Duration::from_millis(fields.get(field)?.parse::<u64>().ok()? * 10));
+    let (own, kernel) = (time(11)?, time(12)?);
+    let cpu = Cpu { whole: own + kernel, kernel };
     Some(Stat { parent: fields.get(1)?.parse().ok()?, is_zombie: *fields.first()? == "Z", cpu })
 }
 

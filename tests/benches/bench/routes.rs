@@ -42,7 +42,8 @@ pub async fn run(is_quick: bool) -> Outcome<Results> {
         "routes: the median of {changes} changes of one route with {caddy_changes} of Caddy's. `lab` is \
          `RouterConfig::apply` of the whole table on the gateway in this process; `caddy` is a PATCH of the one route by \
          its `@id` over the admin API's unix socket, `caddy load` the whole configuration by `/load`; `caddy direct` and \
-         `caddy edge` are `RouterConfig::apply` of the whole table on Lab's `CaddyRouter`. {}.",
+         `caddy edge` are `RouterConfig::apply` of the whole table on Lab's `CaddyRouter`. It is not flat because `apply` takes \
+         the whole table: comparing it with the one before is linear, off the requests' path. {}.",
         version()?
     ));
     let mut first = None;
