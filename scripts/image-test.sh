@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Docker image and tries it out, in a Docker of its own: its own daemon, data, socket and pid file, no network
-# devices, no firewall rules. What it keeps between runs (base images and build caches) is in .tools/image-docker.
+# Builds the Docker image and tries it out, in a Docker of its own: its own daemon, data, socket and pid file, no firewall
+# rules, and no network device but the bridge of docker-compose.yml while that is up. What it keeps between runs (base images
+# and build caches) is in .tools/image-docker.
 #
 #   scripts/image-test.sh
 #
@@ -89,3 +90,6 @@ say "Docker's data: $used_mb MB"
 SECONDS=0
 timeout 600 /usr/bin/python3 scripts/image_check.py --image lab:test --work "$run/check" --pocketbase "$PWD/.tools/pocketbase" ${UPDATE_DOCS:+--update docs/image.md}
 say "the checks: ${SECONDS} s"
+SECONDS=0
+timeout 600 /usr/bin/python3 scripts/image_compose.py --image lab:test --work "$run/compose" --pocketbase "$PWD/.tools/pocketbase"
+say "docker-compose: ${SECONDS} s"

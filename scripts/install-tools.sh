@@ -58,7 +58,7 @@ python() { need python3 3.9 "python3 --version" "run \`apt-get install python3 p
 packages() { by_apt "${packages[@]}"; }
 
 # what `make image-test` starts a Docker of its own with, and makes stand-ins for base images with
-docker() { by_apt docker.io debootstrap; }
+docker() { by_apt docker.io docker-compose debootstrap; }
 
 # by_apt PACKAGE...: installs those that are missing.
 by_apt() {
