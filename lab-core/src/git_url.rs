@@ -16,6 +16,9 @@ pub enum InvalidGitUrl {
     /// Empty, too long, or with characters that no address holds.
     #[error("a repository address is 1 to {MAX_URL} printable characters without spaces and does not start with `-`")]
     Malformed,
+    /// Nothing that tells it from any other word.
+    #[error("that is no repository address; one looks like `https://host/me/app` or `git@host:me/app`")]
+    NoAddress,
     /// A form git knows and Lab does not take.
     #[error(
         "repositories are read over https, ssh or git:// (as `https://host/me/app` or `git@host:me/app`), not over `{0}`"
@@ -145,7 +148,7 @@ impl GitUrl {
 
     /// `user@host:path`, as git takes it. See "GIT URLS" in git-clone(1).
     fn scp_like(text: &str) -> Result<Self, InvalidGitUrl> {
-        let (place, path) = text.split_once(':').ok_or(InvalidGitUrl::Malformed)?;
+        let (place, path) = text.split_once(':').ok_or(InvalidGitUrl::NoAddress)?;
         let (user, host) = place.split_once('@').unwrap_or(("git", place));
         let plain = |s: &str| !s.starts_with('-') && s.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
         if host.is_empty() || user.is_empty() || path.trim_matches('/').is_empty() {
@@ -312,6 +315,13 @@ mod tests {
         ] {
             let url = GitUrl::parse(text, UrlPolicy::Remote).expect(text);
             assert_eq!((url.transport(), url.as_str()), (transport, stored));
+        }
+    }
+
+    #[test]
+    fn a_word_is_no_address() {
+        for word in ["guestbook", "github.com/me/app", "me/app"] {
+            assert_eq!(GitUrl::parse(word, UrlPolicy::LocalAllowed), Err(InvalidGitUrl::NoAddress), "{word}");
         }
     }
 

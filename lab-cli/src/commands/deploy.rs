@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use futures_util::StreamExt;
 use lab_core::{
-    AppName, AppView, GitUrl, ReleaseId, UrlPolicy,
+    AppName, AppView, GitUrl, InvalidGitUrl, ReleaseId, UrlPolicy,
     deploy::{DeployEvent, DeployEventKind, DeployState, Deployment, Problem},
 };
 use serde_json::json;
@@ -120,7 +120,13 @@ async fn choose(client: &Client, what: Deploy, output: &Output) -> Result<Chosen
 fn address(text: &str) -> Result<String, CliError> {
     let is_relative = text.starts_with("./") || text.starts_with("../") || text == "..";
     if !is_relative && (text.starts_with('/') || text.contains(':') || !Path::new(text).exists()) {
-        return Ok(text.to_owned());
+        return match (GitUrl::parse(text, UrlPolicy::LocalAllowed), text.parse::<AppName>()) {
+            (Err(error @ InvalidGitUrl::NoAddress), Ok(name)) => Err(CliError::Usage(format!(
+                "`{name}`: {error}; an app that is there is deployed again by `lab deploy --name {name}`"
+            ))),
+            // what else there is to say of it the server says
+            _ => Ok(text.to_owned()),
+        };
     }
     let place = Path::new(text).canonicalize().unwrap_or_default();
     Err(CliError::Usage(format!(
@@ -221,12 +227,18 @@ mod tests {
 
     #[test]
     fn a_relative_path_is_no_address() {
-        for address in ["https://h/x", "git@h:x", "/srv/x", "nowhere-to-be-found"] {
+        for address in ["https://h/x", "git@h:x", "/srv/x", "nowhere/to-be-found"] {
             assert_eq!(super::address(address).expect(address), address);
         }
         for path in ["./x", "..", "../x", "src"] {
             assert!(super::address(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn an_apps_name_is_no_address_and_the_right_words_are_told() {
+        let error = super::address("guestbook").expect_err("no address").to_string();
+        assert!(error.contains("`lab deploy --name guestbook`"), "{error}");
     }
 
     #[test]
