@@ -50,6 +50,10 @@ image-test: ## Builds the Docker image in a Docker of its own and tries it out: 
 image-clean: ## Deletes what image-test keeps between runs
 	rm -rf .tools/image-docker
 
+.PHONY: vps-test
+vps-test: ## Goes through docs/deploy-vps.md on a Debian with a systemd of its own: as root, 5 minutes and 1 GB
+	@scripts/vps-test.sh
+
 .PHONY: soak
 soak: tools ## Kills the server again and again and looks for what is lost: KILLS=100 CRASHES=1000 SEED=<as printed>
 	cargo test --locked -p lab-tests --test lab -- --ignored --nocapture --test-threads 1 soak

@@ -16,9 +16,9 @@ caddy_version=2.11.7
 supervisor_version=4.3.0
 hadolint_version=2.15.1
 webcentral_version=2.4.15
-# what `make test` needs; `bench` comes by `make bench`, `docker` and `hadolint` by `make image-test`
+# what `make test` needs; `bench` comes by `make bench`, `docker` and `hadolint` by `make image-test`, `vps` by `make vps-test`
 steps=(toolchains packages pocketbase cargo-deny caddy supervisor sshd pebble)
-more_steps=(bench docker hadolint)
+more_steps=(bench docker hadolint vps)
 # OpenSSL's headers, and what building libgit2, SQLite and OpenSSL's bindings calls.
 # ssh-keygen, unshare, procps' tools, openssl and systemd-analyze are for tests.
 packages=(libssl-dev pkg-config gcc make perl git openssh-client util-linux procps openssl systemd)
@@ -59,6 +59,9 @@ packages() { by_apt "${packages[@]}"; }
 
 # what `make image-test` starts a Docker of its own with, and makes stand-ins for base images with
 docker() { by_apt docker.io docker-compose debootstrap; }
+
+# what `make vps-test` starts a machine with
+vps() { by_apt systemd-container debootstrap; }
 
 # by_apt PACKAGE...: installs those that are missing.
 by_apt() {
