@@ -25,16 +25,46 @@ const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{
 const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
 const REACT_APP: &str = r#"{"scripts":{"build":"react-scripts build"},"dependencies":{"react-scripts":"5"}}"#;
 const ASTRO: &str = r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5"}}"#;
+/// A program that git holds: its head, for a processor, and what it says.
+macro_rules! program {
+    ($processor:literal, $said:literal) => {
+        concat!("\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0", $processor, "\0", $said, "\0")
+    };
+}
+const OWN: &str = program!(
+    ">",
+    "path\texample.com/shop\nmod\texample.com/shop\t(devel)\t\ndep\tgithub.com/pocketbase/pocketbase\tv0.29.1\th1:x\n"
+);
+const OWN_FOR_386: &str = program!(
+    "\x03",
+    "path\texample.com/shop\nmod\texample.com/shop\t(devel)\t\ndep\tgithub.com/pocketbase/pocketbase\tv0.29.1\th1:x\n"
+);
+const RELEASED: &str = program!(
+    ">",
+    "path\tgithub.com/pocketbase/pocketbase/examples/base\nbuild\t-ldflags=\"-X github.com/pocketbase/pocketbase.Version=0.28.4\"\n"
+);
+const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
+/// Those of a server on x86-64, wherever this is tested.
+fn settings() -> DetectSettings {
+    DetectSettings { pocketbase: "1.2.3".to_owned(), root: None, programs: Magic::Elf(62) }
+}
+
 fn plan(files: Files) -> Result<BuildPlan, BuildError> {
-    detect(&Tree::of(files), &DetectSettings { pocketbase: "1.2.3".to_owned(), root: None })
+    detect(&Tree::of(files), &settings())
 }
 
 /// A plan on one line: what a table can hold.
 fn short(plan: &BuildPlan) -> String {
     let mut parts = match &plan.server {
-        Server::PocketBase { version } => vec![format!("pb {version}")],
+        Server::PocketBase { version, program } => {
+            let program = program.as_ref().map(|path| format!(" or {}", path.display())).unwrap_or_default();
+            vec![format!("pb {version}{program}")]
+        }
+        Server::Program { path, pocketbase } => {
+            vec![format!("program {} {}", path.display(), pocketbase.as_deref().unwrap_or("?"))]
+        }
         Server::Go { module, package, pocketbase, tags, generate, cgo, go } => {
             let mut words = vec![format!("go {}", module.display()), package.clone()];
             words.push(pocketbase.clone().unwrap_or("?".to_owned()));
@@ -94,7 +124,7 @@ fn a_plan_stated_as_lab_toml_gives_the_same_plan() {
         let toml = before.to_lab_toml().expect(name);
         let mut tree = Tree::of(files);
         tree.insert_file("lab.toml", &toml);
-        let after = detect(&tree, &DetectSettings::default()).unwrap_or_else(|error| panic!("{name}: {error}\n{toml}"));
+        let after = detect(&tree, &settings()).unwrap_or_else(|error| panic!("{name}: {error}\n{toml}"));
         assert_eq!(without_words(after), without_words(before), "{name}: {toml}");
     }
 }
@@ -147,6 +177,32 @@ fn what_cannot_be_decided_is_told_and_asked() {
             &["line 3", "`hooks.path`", "not there"],
         ),
         ("a linked lab.toml", &[("lab.toml", "-> /etc/passwd"), ("pb_hooks/a.pb.js", "")], &["regular file"]),
+        (
+            "a program of another kind",
+            &[("lab.toml", "[server]\nprogram = \"pocketbase\""), ("pocketbase", OWN_FOR_386)],
+            &["line 2", "`server.program`", "Linux on another processor", "needs one for Linux on x86-64"],
+        ),
+        (
+            "a program that Git LFS keeps elsewhere",
+            &[("lab.toml", "[server]\nprogram = \"pocketbase\""), ("pocketbase", POINTER)],
+            &["line 2", "pointer", "commit the file"],
+        ),
+        (
+            "a program outside",
+            &[("lab.toml", "[server]\nprogram = \"run\""), ("run", "-> ../run")],
+            &["line 2", "`run` leads out"],
+        ),
+        ("no program", &[("lab.toml", "[server]\nkind = \"program\"")], &["`server.kind`", "needs `program`"]),
+        (
+            "a program and a version",
+            &[("lab.toml", "[pocketbase]\nversion = \"0.30.0\"\n[server]\nprogram = \"run\""), ("run", "")],
+            &["line 4", "its own PocketBase"],
+        ),
+        (
+            "a program of the official kind",
+            &[("lab.toml", "[server]\nkind = \"pocketbase\"\nprogram = \"run\""), ("run", "")],
+            &["line 3", "kind = \"program\""],
+        ),
         (
             "an official kind without that",
             &[("lab.toml", "[server]\nkind = \"go\""), ("pb_hooks/a.pb.js", "")],
@@ -214,6 +270,106 @@ fn reasons_tell_what_was_passed_over() {
         let mut told = plan.reasons.iter().chain(&plan.warnings);
         assert!(told.any(|reason| reason.contains(words)), "{name}: {plan:#?}");
     }
+}
+
+#[test]
+fn committed_programs_are_told() {
+    const RUNS: &str = "it is run as it is";
+    let with = |files: Files| {
+        let mut tree = Tree::of(&[("pb_hooks/a.pb.js", "onRecordCreate((e) => e.next())")]);
+        for (path, text) in files {
+            tree.insert_file(path, text);
+        }
+        detect(&tree, &settings()).expect("plan")
+    };
+    let official = |version: &str, program: Option<&str>| Server::PocketBase {
+        version: version.to_owned(),
+        program: program.map(PathBuf::from),
+    };
+    let own = |path: &str| Server::Program { path: path.into(), pocketbase: Some("0.29.1".to_owned()) };
+    let cases: &[(Files, Server, &str)] = &[
+        (&[("pocketbase", OWN)], own("pocketbase"), RUNS),
+        (&[("bin/pb", OWN), ("bin/pocketbase_arm64", OWN_FOR_386)], own("bin/pb"), RUNS),
+        // what is for another machine, or not here, is not run
+        (&[("pocketbase", OWN_FOR_386)], official("0.29.1", None), "lacks its own code (`example.com/shop`)"),
+        (&[("pocketbase", POINTER)], official("1.2.3", None), "Git LFS: it is not run, the official"),
+        (&[("pocketbase.exe", "MZ")], official("1.2.3", None), "program for Windows, of an unknown version"),
+        (&[("examples/pocketbase", OWN)], official("0.29.1", None), "`examples/pocketbase` names it"),
+        (
+            &[
+                ("pb_migrations/1.js", ""),
+                ("other/pb_public/a", ""),
+                ("lab.toml", "root = \"other\""),
+                ("pocketbase", OWN),
+            ],
+            official("1.2.3", None),
+            "nothing names a version",
+        ),
+        (&[("pocketbase", OWN), ("one/pb", OWN)], own("pocketbase"), RUNS),
+        (&[("tests/pb", OWN), ("one/a/pb", OWN), ("two/pb", OWN)], own("two/pb"), RUNS),
+        (
+            &[
+                ("a/pb_hooks/a.pb.js", ""),
+                ("a/pb_migrations/1.js", ""),
+                ("pb_hooks/a.pb.js", ""),
+                ("b/pocketbase", OWN),
+                ("lab.toml", "[hooks]\npath = \"a/pb_hooks\""),
+            ],
+            own("b/pocketbase"),
+            RUNS,
+        ),
+        // what asks for the official one
+        (
+            &[("pocketbase", OWN), ("Dockerfile", FETCHES)],
+            official("0.28.4", None),
+            "is not run: `Dockerfile` fetches the official one; to have it run, state `program = \"pocketbase\"`",
+        ),
+        (&[("pocketbase", OWN), ("Dockerfile", "FROM x/pocketbase:0.22.4\n")], own("pocketbase"), RUNS),
+        (&[("pocketbase", OWN), ("README.md", "PocketBase 0.30.0")], own("pocketbase"), RUNS),
+        (
+            &[("pocketbase", OWN), ("lab.toml", "[pocketbase]\nversion = \"0.30.0\"")],
+            official("0.30.0", None),
+            "is not run: `lab.toml` asks for the official one",
+        ),
+        (
+            &[("pocketbase", OWN), ("lab.toml", "[server]\nkind = \"pocketbase\"")],
+            official("0.29.1", None),
+            "is not run: `lab.toml` asks for the official one",
+        ),
+        (
+            &[("pocketbase", OWN), ("pb_hooks/a.pb.js", "onRecordBeforeCreateRequest((e) => {})")],
+            official("0.22.27", None),
+            "is not run: the code (`pb_hooks/a.pb.js`) is for the API before 0.23",
+        ),
+        // releases
+        (&[("pocketbase", RELEASED)], official("0.28.4", Some("pocketbase")), "and the file itself where it is not"),
+        (
+            &[("pocketbase", RELEASED), ("lab.toml", "[pocketbase]\nversion = \"0.30.0\"")],
+            official("0.30.0", None),
+            "PocketBase 0.28.4: it is not run, the official PocketBase 0.30.0 is",
+        ),
+        // what `lab.toml` names is run, whatever is found
+        (
+            &[
+                ("pocketbase", RELEASED),
+                ("server/run", "?"),
+                ("Dockerfile", FETCHES),
+                ("lab.toml", "[server]\nprogram = \"server/run\""),
+            ],
+            Server::Program { path: "server/run".into(), pocketbase: None },
+            "`server/run` is run: `lab.toml` names it",
+        ),
+    ];
+    for (files, server, words) in cases {
+        let plan = with(files);
+        assert_eq!(plan.server, *server, "{files:?}: {plan:#?}");
+        let mut told = plan.reasons.iter().chain(&plan.warnings);
+        assert!(told.any(|told| told.contains(words)), "{words}: {plan:#?}");
+    }
+    // a server on another processor
+    let tree = Tree::of(&[("pb_hooks/a.pb.js", ""), ("pocketbase", OWN), ("pocketbase_386", OWN_FOR_386)]);
+    let other = detect(&tree, &DetectSettings { programs: Magic::Elf(3), ..settings() }).expect("plan");
+    assert_eq!(other.server, own("pocketbase_386"));
 }
 
 #[test]
@@ -373,8 +529,14 @@ proptest! {
             let built = plan.frontend.iter().chain(&plan.hooks_build);
             let frontend = built.flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
-            let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
-            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
+            let program = match &plan.server {
+                Server::PocketBase { program, .. } => program.clone(),
+                Server::Program { path, .. } => Some(path.clone()),
+                Server::Go { .. } => None,
+            };
+            let folders = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone()];
+            let all = folders.into_iter().chain([module, program]);
+            for path in all.chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }
             prop_assert!(!plan.reasons.is_empty());
