@@ -25,15 +25,17 @@ pub(super) fn own(
     let version = program.version.as_deref().unwrap_or_default();
     let what = format!("`{at}` is a committed program with code of the app's own (`{code}`), on PocketBase {version}");
     if let Some(why) = version::against(scope, chosen, folders, version) {
-        let toml = scope.stated.path();
-        notes.warn(format!(
-            "{what}, and is not run: {why}; to have it run, state `program = \"{}\"` below `[server]` in `{toml}`",
-            paths::relative(at, &scope.stated.base)
-        ));
+        notes.warn(format!("{what}, and is not run: {why}; to have it run, {}", statement(scope, at)));
         return Ok(None);
     }
     notes.say(format!("{what}: it is run as it is"));
     Ok(Some(Server::Program { path: path(at), pocketbase: program.version.clone() }))
+}
+
+/// What a person does to have a program run.
+fn statement(scope: &Scope<'_>, at: &str) -> String {
+    let (path, toml) = (paths::relative(at, &scope.stated.base), scope.stated.path());
+    format!("state `program = \"{path}\"` below `[server]` in `{toml}`")
 }
 
 /// A committed file that is the very release that runs, wherever it is: it serves where that is not to be had.
@@ -131,8 +133,15 @@ pub(super) fn told(scope: &Scope<'_>, chosen: &Candidate, version: &str, release
             }
             (magic, own, code) => {
                 let of = own.map_or("of an unknown version".to_owned(), |own| format!("PocketBase {own}"));
-                let code = code.map(|code| format!(", and lacks its own code (`{code}`)")).unwrap_or_default();
-                notes.warn(format!("`{at}` is a committed program for {}, {of}: {instead}{code}", magic.platform()));
+                let more = match code {
+                    Some(code) => format!(", and lacks its own code (`{code}`)"),
+                    // packed, for example
+                    None if own.is_none() && magic == scope.settings.programs => {
+                        format!("; to have it run, {}", statement(scope, at))
+                    }
+                    None => String::new(),
+                };
+                notes.warn(format!("`{at}` is a committed program for {}, {of}: {instead}{more}", magic.platform()));
             }
         }
     }

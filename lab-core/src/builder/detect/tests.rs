@@ -43,6 +43,7 @@ const RELEASED: &str = program!(
     ">",
     "path\tgithub.com/pocketbase/pocketbase/examples/base\nbuild\t-ldflags=\"-X github.com/pocketbase/pocketbase.Version=0.28.4\"\n"
 );
+const PACKED: &str = program!(">", "UPX!");
 const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
@@ -293,6 +294,7 @@ fn committed_programs_are_told() {
         // what is for another machine, or not here, is not run
         (&[("pocketbase", OWN_FOR_386)], official("0.29.1", None), "lacks its own code (`example.com/shop`)"),
         (&[("pocketbase", POINTER)], official("1.2.3", None), "Git LFS: it is not run, the official"),
+        (&[("pocketbase", PACKED)], official("1.2.3", None), "to have it run, state `program = \"pocketbase\"`"),
         (&[("pocketbase.exe", "MZ")], official("1.2.3", None), "program for Windows, of an unknown version"),
         (&[("examples/pocketbase", OWN)], official("0.29.1", None), "`examples/pocketbase` names it"),
         (

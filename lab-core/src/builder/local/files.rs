@@ -10,6 +10,7 @@ use std::{
 use super::{
     copy::{self, Copier},
     dependencies::MODULES,
+    elf,
     frontend::output,
     log::Log,
     place::Checkout,
@@ -88,13 +89,23 @@ pub(super) fn program(checkout: &Checkout, path: &Path, to: &Path, kind: Magic) 
     let from = from.ok_or_else(|| wrong("is not there as a file, and the app's program should be".to_owned()))?;
     copy::program(&from, to)?;
     let mut head = Vec::new();
-    let read = fs::File::open(to).and_then(|file| file.take(64).read_to_end(&mut head));
-    read.map_err(|source| failed("read", to, source))?;
-    if Magic::of(&head) == Some(kind) {
-        return Ok(());
+    let file = fs::File::open(to).map_err(|source| failed("open", to, source))?;
+    (&file).take(64).read_to_end(&mut head).map_err(|source| failed("read", to, source))?;
+    if Magic::of(&head) != Some(kind) {
+        let platform = kind.platform();
+        let reason =
+            format!("is no program for {platform}, on which the server runs: commit one that is, or its Go source");
+        return Err(wrong(reason));
     }
-    let platform = kind.platform();
-    Err(wrong(format!("is no program for {platform}, on which the server runs: commit one that is, or its Go source")))
+    match elf::loader(&file).filter(|loader| !loader.exists()) {
+        None => Ok(()),
+        // it could not even be started, which the kernel calls "no such file"
+        Some(loader) => Err(wrong(format!(
+            "was linked for another system: it needs `{}`, which the server does not have; commit one that was built with \
+             `CGO_ENABLED=0`, or its Go source",
+            loader.display()
+        ))),
+    }
 }
 
 /// Puts PocketBase's folders where a program looks that runs in `directory` of the release.

@@ -320,6 +320,18 @@ async fn what_is_named_as_a_program_must_be_one_and_in_the_repository() {
 }
 
 #[tokio::test]
+async fn a_program_that_was_linked_for_another_system_is_told_before_it_is_started() {
+    let mut shell = fs::read("/bin/sh").expect("read");
+    // this machine's own loader, under a name that it does not have
+    let Some(at) = memchr::memmem::find(&shell, b"/ld-") else { return };
+    shell[at..at + 4].copy_from_slice(b"/no-");
+    let bench = Bench::new(&[("lab.toml", "[server]\nprogram = \"run\"\n")]);
+    fs::write(bench.checkout().join("run"), shell).expect("write");
+    let error = bench.build().await.expect_err("another system").to_string();
+    assert!(error.contains("/no-") && error.contains("CGO_ENABLED=0"), "{error}");
+}
+
+#[tokio::test]
 async fn a_go_module_is_built_and_runs_beside_its_folders() {
     let bench = Bench::new(&[
         ("lab.toml", "[server]\nkind = \"go\"\nmodule = \"backend\"\n"),
