@@ -58,12 +58,9 @@ fn folders_stated(scope: &Scope<'_>) -> bool {
 }
 
 fn official(scope: &Scope<'_>) -> Candidate {
-    let runs = if scope.stated.kind() == Some(ServerKind::Program) {
-        "a committed program"
-    } else {
-        "the official PocketBase"
-    };
-    let reason = format!("`{}` says that it runs on {runs}", scope.stated.path());
+    let is_own = scope.stated.kind() == Some(ServerKind::Program);
+    let runs = if is_own { "a committed program" } else { "on the official PocketBase" };
+    let reason = format!("`{}` says that it runs {runs}", scope.stated.path());
     Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), 2, reason)
 }
 

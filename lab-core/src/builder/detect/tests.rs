@@ -503,14 +503,28 @@ const WORDS: &[&str] = &[
     "lab.toml",
     "svelte.config.js",
     "vite.config.ts",
+    "pocketbase",
     "x",
     "..",
     "",
 ];
 
 fn content() -> impl Strategy<Value = String> {
-    let known = [GO_MOD, MAIN, VITE, SVELTEKIT, PLAIN, "-> ..", "-> ../..", "-> backend", "-> /etc", "-> pb_public"];
-    let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\nmodule) = \"[a-z./_]{0,12}\"";
+    let known = [
+        GO_MOD,
+        MAIN,
+        VITE,
+        SVELTEKIT,
+        PLAIN,
+        OWN,
+        RELEASED,
+        "-> ..",
+        "-> ../..",
+        "-> backend",
+        "-> /etc",
+        "-> pb_public",
+    ];
+    let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\n(module|program)) = \"[a-z./_]{0,12}\"";
     let go = "package main\nvar _ = os.Getenv\\(\"[A-Z]{0,3}\", f\\(\"[a-z./_]{0,12}\", \"[a-z./*]{0,6}\"\\)\n";
     let vite = "outDir: '[a-z./_]{0,12}'";
     prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), toml, go, vite, "\\PC{0,40}"]
