@@ -30,6 +30,7 @@ mod load;
 mod parts;
 #[path = "../../lab-core/tests/caddy/pebble.rs"]
 mod pebble;
+mod prebuilt;
 mod production;
 mod real;
 mod recovery;

@@ -11,7 +11,7 @@ use super::{
     BuildError,
     lab_toml::{self, RepoPath, ServerKind, Stated},
     plan::{BuildPlan, Server},
-    tree::{Resolved, Tree, paths},
+    tree::{Magic, Resolved, Tree, paths},
 };
 use crate::release::HealthCheck;
 
@@ -28,6 +28,7 @@ mod go;
 mod manager;
 mod package;
 mod pocketbase;
+mod programs;
 mod reads;
 mod recipes;
 mod requires;
@@ -46,11 +47,13 @@ pub struct DetectSettings {
     /// The folder of the app, when its owner named it (`--root`): nothing above it is looked at, apart from a frontend
     /// beside it.
     pub root: Option<RepoPath>,
+    /// What the server's programs are: a committed one of another kind cannot run there.
+    pub programs: Magic,
 }
 
 impl Default for DetectSettings {
     fn default() -> Self {
-        Self { pocketbase: crate::pocketbase::DEFAULT_VERSION.to_owned(), root: None }
+        Self { pocketbase: crate::pocketbase::DEFAULT_VERSION.to_owned(), root: None, programs: Magic::HERE }
     }
 }
 
@@ -134,9 +137,15 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     let mut files;
     let mut directory = None;
     match &server {
-        Server::PocketBase { version } => {
-            committed::programs(&scope, &chosen, version, &mut notes);
+        Server::PocketBase { version, program } => {
+            programs::told(&scope, &chosen, version, program.as_deref().and_then(Path::to_str), &mut notes);
             files = pocketbase::reads(&scope, &folders, &mut notes)?;
+        }
+        Server::Program { path, .. } => {
+            files = pocketbase::reads(&scope, &folders, &mut notes)?;
+            if let Some(home) = path.parent().and_then(Path::to_str) {
+                files.extend(go::usual(&scope, home, &files, &mut notes));
+            }
         }
         Server::Go { .. } => {
             module = Some(chosen.root.as_str());
@@ -243,13 +252,23 @@ impl Scope<'_> {
 fn server(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) -> Result<Server, BuildError> {
     match chosen.kind {
         ServerKind::Go => go::server(scope, &chosen.root, notes),
-        ServerKind::PocketBase => Ok(Server::PocketBase { version: version::find(scope, chosen, folders, notes) }),
+        ServerKind::PocketBase | ServerKind::Program => {
+            if let Some(own) = programs::own(scope, chosen, folders, notes)? {
+                return Ok(own);
+            }
+            let version = version::find(scope, chosen, folders, notes);
+            let program = programs::released(scope, &version).map(PathBuf::from);
+            Ok(Server::PocketBase { version, program })
+        }
     }
 }
 
 /// How to tell that it is up, unless `lab.toml` says so.
 fn answers(server: &Server) -> HealthCheck {
-    let (Server::PocketBase { version } | Server::Go { pocketbase: Some(version), .. }) = server else {
+    let (Server::PocketBase { version, .. }
+    | Server::Go { pocketbase: Some(version), .. }
+    | Server::Program { pocketbase: Some(version), .. }) = server
+    else {
         return HealthCheck::default();
     };
     let default = HealthCheck::default();

@@ -69,13 +69,15 @@ pub enum ServerKind {
     PocketBase,
     /// The app's own program, built from Go.
     Go,
+    /// The app's own program, which is committed.
+    Program,
 }
 
 /// `[server]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerSection {
-    /// `"pocketbase"` or `"go"`.
+    /// `"pocketbase"`, `"go"` or `"program"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<ServerKind>,
     /// Go: the folder of `go.mod`.
@@ -87,6 +89,9 @@ pub struct ServerSection {
     /// Go: the build tags, instead of `production`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<Tag>>,
+    /// The committed program that is run as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<Spanned<RepoPath>>,
     /// Files and folders that the app reads in its working directory, relative to `module` if it is Go; else those that
     /// its code names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +215,12 @@ impl Stated {
     /// `[server]`
     pub fn server(&self) -> Option<&ServerSection> {
         self.toml.server.as_ref()
+    }
+
+    /// What kind of program it says that serves.
+    pub fn kind(&self) -> Option<ServerKind> {
+        let server = self.server()?;
+        server.kind.or(server.program.as_ref().map(|_| ServerKind::Program))
     }
 }
 

@@ -25,6 +25,7 @@ mod cache;
 mod command;
 mod copy;
 mod dependencies;
+mod elf;
 mod environment;
 mod files;
 mod frontend;

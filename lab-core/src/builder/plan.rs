@@ -84,6 +84,17 @@ pub enum Server {
     PocketBase {
         /// Its version.
         version: String,
+        /// A committed file that is that very program: it is run where the version is not to be had.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<PathBuf>,
+    },
+    /// A committed program, as it is: PocketBase with code of the app's own, of which only the program is here.
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// The PocketBase version in it, when it says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pocketbase: Option<String>,
     },
     /// The app's own program, built from Go.
     Go {

@@ -10,6 +10,7 @@ mod program;
 mod read;
 mod relevant;
 
+pub use program::Program;
 pub use read::Limits;
 pub use relevant::{is_migration, relevant};
 
@@ -18,6 +19,8 @@ pub use relevant::{is_migration, relevant};
 pub enum Magic {
     /// A program for Linux, with the number of its processor (`e_machine`).
     Elf(u16),
+    /// A program for another system of that format, such as FreeBSD.
+    OtherElf,
     /// A program for macOS.
     MachO,
     /// A program for Windows.
@@ -27,12 +30,38 @@ pub enum Magic {
 }
 
 impl Magic {
+    /// A program for Linux on a processor as this machine has it. Source: the numbers in `elf.h`.
+    pub const HERE: Self = Self::Elf(match std::env::consts::ARCH.as_bytes() {
+        b"x86" => 3,
+        b"arm" => 40,
+        b"x86_64" => 62,
+        b"aarch64" => 183,
+        b"riscv64" => 243,
+        // nothing is for it
+        _ => 0,
+    });
+
+    /// What a program of that kind runs on, for a person.
+    pub fn platform(self) -> &'static str {
+        match self {
+            Self::Elf(62) => "Linux on x86-64",
+            Self::Elf(183) => "Linux on ARM64",
+            Self::Elf(_) => "Linux on another processor",
+            Self::OtherElf => "another Unix",
+            Self::MachO => "macOS",
+            Self::Pe => "Windows",
+            Self::LfsPointer => "nothing",
+        }
+    }
+
     /// Looks at the first bytes of a file.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            [0x7f, b'E', b'L', b'F', ..] if bytes.len() >= 20 => {
-                Some(Self::Elf(u16::from_le_bytes([bytes[18], bytes[19]])))
-            }
+            // Linux leaves the system unsaid, or says 3
+            [0x7f, b'E', b'L', b'F', _, _, _, system, ..] if bytes.len() >= 20 => Some(match system {
+                0 | 3 => Self::Elf(u16::from_le_bytes([bytes[18], bytes[19]])),
+                _ => Self::OtherElf,
+            }),
             [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => Some(Self::MachO),
             [b'M', b'Z', ..] => Some(Self::Pe),
             _ if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => Some(Self::LfsPointer),
@@ -77,7 +106,7 @@ pub struct Tree {
     entries: BTreeMap<String, Kind>,
     texts: BTreeMap<String, String>,
     magic: BTreeMap<String, Magic>,
-    programs: BTreeMap<String, String>,
+    programs: BTreeMap<String, Program>,
     /// What was left out, one sentence each.
     pub remarks: Vec<String>,
 }
@@ -107,6 +136,9 @@ impl Tree {
             return;
         }
         self.remember(path, content.as_bytes());
+        if program::is_named(paths::name(path)) && self.is_program(path) {
+            self.programs.extend(program::read(content.as_bytes()).map(|said| (path.to_owned(), said)));
+        }
         self.texts.insert(path.to_owned(), content.replace("\r\n", "\n"));
     }
 
@@ -126,14 +158,18 @@ impl Tree {
         self.magic.iter().map(|(path, magic)| (path.as_str(), *magic))
     }
 
-    /// The committed PocketBase programs that say their version, and it.
-    pub fn programs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.programs.iter().map(|(path, version)| (path.as_str(), version.as_str()))
+    /// The committed PocketBase programs that say something of themselves, and what.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &Program)> {
+        self.programs.iter().map(|(path, program)| (path.as_str(), program))
     }
 
-    /// The version of the PocketBase program at `path`, when it says so.
-    pub fn program_version(&self, path: &str) -> Option<&str> {
-        self.programs.get(path).map(String::as_str)
+    /// What the PocketBase program at `path` says of itself, if it does.
+    pub fn program(&self, path: &str) -> Option<&Program> {
+        self.programs.get(path)
+    }
+
+    fn is_program(&self, path: &str) -> bool {
+        self.magic(path).is_some_and(|magic| magic != Magic::LfsPointer)
     }
 
     /// Every file whose content was read, in order.

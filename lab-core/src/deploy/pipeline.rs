@@ -232,13 +232,13 @@ impl Run {
     /// The plan with the PocketBase that the app was upgraded to, where the repository asks for an older one.
     async fn not_older(&self, mut plan: BuildPlan) -> Result<BuildPlan, Error> {
         let Some(upgraded) = self.lab.record(&self.app).await?.pocketbase else { return Ok(plan) };
-        if let Server::PocketBase { version } = &mut plan.server
+        if let Server::PocketBase { version, program } = &mut plan.server
             && semver::Version::parse(version).is_ok_and(|asked| asked < upgraded)
         {
             let said = format!(
                 "the app was upgraded to PocketBase {upgraded}, which is used instead of {version}: state it in `lab.toml`"
             );
-            *version = upgraded.to_string();
+            (*version, *program) = (upgraded.to_string(), None);
             self.warn(&[said]).await?;
         }
         Ok(plan)

@@ -32,7 +32,7 @@ impl Upgrade {
     fn plan(&self, folder: &Path) -> BuildPlan {
         let there = |name: &str| folder.join(name).is_dir().then(|| PathBuf::from(name));
         BuildPlan {
-            server: Server::PocketBase { version: self.to.to_string() },
+            server: Server::PocketBase { version: self.to.to_string(), program: None },
             hooks: there("pb_hooks"),
             migrations: there("pb_migrations"),
             public: there("pb_public"),
@@ -66,7 +66,7 @@ impl Run {
         let built = self.lab.backends().builder.build(job, self.journal.clone(), self.cancel().clone()).await?;
         self.warn(&built.warnings).await?;
         let mut plan = upgrade.from.plan.clone();
-        plan.server = Server::PocketBase { version: upgrade.to.to_string() };
+        plan.server = Server::PocketBase { version: upgrade.to.to_string(), program: None };
         let mut run = built.run;
         // a hook file that threw before throws now
         run.flags = upgrade.from.run.flags;

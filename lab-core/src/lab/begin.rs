@@ -270,9 +270,20 @@ fn chosen_repository(name: &AppName, known: Option<&App>, given: Option<GitUrl>)
 
 /// Whether a release can have that PocketBase instead of its own.
 fn upgradable(from: &Release, to: &Version) -> Result<(), String> {
-    let Server::PocketBase { .. } = from.plan.server else {
-        return Err("its PocketBase is part of its own Go program: change its `go.mod` and deploy it again".to_owned());
-    };
+    match &from.plan.server {
+        Server::PocketBase { .. } => {}
+        Server::Go { .. } => {
+            let reason = "its PocketBase is part of its own Go program: change its `go.mod` and deploy it again";
+            return Err(reason.to_owned());
+        }
+        Server::Program { path, .. } => {
+            return Err(format!(
+                "its PocketBase is part of its own program, which is committed as `{}`: commit one that is built with another \
+                 PocketBase and deploy it again",
+                path.display()
+            ));
+        }
+    }
     let now = from.run.pocketbase.as_deref().and_then(|text| Version::parse(text).ok());
     match now {
         Some(now) if now == *to => Err(format!("it runs PocketBase {now} already")),

@@ -19,10 +19,22 @@ pub(super) fn choose(scope: &Scope<'_>, notes: &mut Notes) -> Result<Candidate, 
 fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
     let file = scope.stated.path();
     let server = scope.stated.server();
-    let kind = server.and_then(|server| server.kind);
+    let kind = scope.stated.kind();
     let module = server.and_then(|server| server.module.as_ref());
+    if let Some(program) = server.and_then(|server| server.program.as_ref()) {
+        if kind != Some(ServerKind::Program) {
+            return Err(scope.stated.wrong(program, "a `program` needs `kind = \"program\"`"));
+        }
+        if scope.stated.toml.pocketbase.is_some() {
+            let reason = "the program has its own PocketBase: state either it or `[pocketbase] version`";
+            return Err(scope.stated.wrong(program, reason));
+        }
+    } else if kind == Some(ServerKind::Program) {
+        let reason = "`kind = \"program\"` needs `program`, the path of the committed program".to_owned();
+        return Err(BuildError::Invalid { what: format!("`{file}`, `server.kind`"), reason });
+    }
     if let Some(module) = module {
-        if kind == Some(ServerKind::PocketBase) {
+        if kind.is_some_and(|kind| kind != ServerKind::Go) {
             return Err(scope.stated.wrong(module, "a `module` needs `kind = \"go\"`"));
         }
         let folder = scope.stated_folder(module)?;
@@ -33,7 +45,7 @@ fn stated(scope: &Scope<'_>) -> Result<Option<Candidate>, BuildError> {
         return Ok(Some(Candidate::new(scope, ServerKind::Go, folder, 2, reason)));
     }
     let folders_stated = folders_stated(scope);
-    if kind == Some(ServerKind::PocketBase) && (folders_stated || candidates(scope).next().is_none()) {
+    if kind.is_some_and(|kind| kind != ServerKind::Go) && (folders_stated || candidates(scope).next().is_none()) {
         return Ok(Some(official(scope)));
     }
     Ok(None)
@@ -46,12 +58,15 @@ fn folders_stated(scope: &Scope<'_>) -> bool {
 }
 
 fn official(scope: &Scope<'_>) -> Candidate {
-    let reason = format!("`{}` says that it runs on the official PocketBase", scope.stated.path());
+    let is_own = scope.stated.kind() == Some(ServerKind::Program);
+    let runs = if is_own { "a committed program" } else { "on the official PocketBase" };
+    let reason = format!("`{}` says that it runs {runs}", scope.stated.path());
     Candidate::new(scope, ServerKind::PocketBase, scope.root.clone(), 2, reason)
 }
 
 fn rules(scope: &Scope<'_>) -> impl Iterator<Item = &'static Rule> + use<> {
-    let kind = scope.stated.server().and_then(|server| server.kind);
+    // a committed program has the folders of the official one
+    let kind = scope.stated.kind().map(|kind| if kind == ServerKind::Program { ServerKind::PocketBase } else { kind });
     RULES.iter().filter(move |rule| kind.is_none_or(|kind| kind == rule.kind))
 }
 

@@ -1,12 +1,7 @@
-//! What is committed beside an app's code: data, programs, pointers to what is elsewhere.
+//! What is committed beside an app's code: data, pointers to what is elsewhere.
 
-use super::{
-    BuildError, Candidate, Notes, Resolved, Scope, candidate, folders::Folders, paths, pocketbase, recipes::Role,
-};
-use crate::builder::{
-    lab_toml::ServerKind,
-    tree::{Kind, Magic},
-};
+use super::{BuildError, Notes, Resolved, Scope, candidate, folders::Folders, paths, recipes::Role};
+use crate::builder::tree::{Kind, Magic};
 
 /// A committed data folder that a new app may be seeded from: beside the app's folders, else the only one.
 pub(super) fn seed(scope: &Scope<'_>, folders: &Folders, module: Option<&str>, notes: &mut Notes) -> Option<String> {
@@ -28,38 +23,6 @@ pub(super) fn seed(scope: &Scope<'_>, folders: &Folders, module: Option<&str>, n
     })?;
     notes.say(format!("`{found}` is committed data: a new app is seeded from it only on request (`--seed-data`)"));
     Some(found)
-}
-
-/// Tells of committed programs: they are never run, the official one of the same version is.
-pub(super) fn programs(scope: &Scope<'_>, chosen: &Candidate, version: &str, notes: &mut Notes) {
-    if chosen.kind == ServerKind::Go {
-        return;
-    }
-    let programs = scope.tree.magics().filter(|(path, _)| pocketbase::is_program(scope, path));
-    for (path, magic) in programs.filter(|(path, _)| paths::is_below(path, &scope.root)).take(4) {
-        let instead = format!("it is not run, the official PocketBase {version} is");
-        match (magic, scope.tree.program_version(path)) {
-            (Magic::LfsPointer, _) => notes.warn(format!("`{path}` is a pointer to a program in Git LFS: {instead}")),
-            (_, Some(own)) if own == version => {
-                notes.say(format!("`{path}` is a committed PocketBase {own}: the official one of that version is run"));
-            }
-            (magic, own) => {
-                let of = own.map_or("of an unknown version".to_owned(), |own| format!("PocketBase {own}"));
-                notes.warn(format!("`{path}` is a committed program for {}, {of}: {instead}", platform(magic)));
-            }
-        }
-    }
-}
-
-fn platform(magic: Magic) -> &'static str {
-    match magic {
-        Magic::Elf(62) => "Linux on x86-64",
-        Magic::Elf(183) => "Linux on ARM64",
-        Magic::Elf(_) => "Linux on another processor",
-        Magic::MachO => "macOS",
-        Magic::Pe => "Windows",
-        Magic::LfsPointer => "nothing",
-    }
 }
 
 /// Git LFS keeps some files elsewhere, and only pointers are here: no app runs on pointers to its code.

@@ -177,7 +177,7 @@ impl<'a> Started<'a> {
 }
 
 /// Whether a recipe brings PocketBase.
-fn fetches(recipe: &Recipe<'_>) -> bool {
+pub(super) fn fetches(recipe: &Recipe<'_>) -> bool {
     let is_image = recipe.kind <= Kind::Compose && recipe.text.contains("/pocketbase:");
     is_image || recipe.text.contains("pocketbase/releases") || versions::pinned(recipe).is_some()
 }
@@ -192,7 +192,7 @@ fn traces(scope: &Scope<'_>) -> Option<Candidate> {
     let (path, what) = match data {
         Some((path, _)) => (path, "is there: data of the official PocketBase"),
         None => match program() {
-            Some((path, _)) => (path, "is there: the official PocketBase with nothing but its own"),
+            Some((path, _)) => (path, "is there: PocketBase with nothing but its own"),
             None => (recipe()?.path, "runs PocketBase: the official one with nothing but its own"),
         },
     };

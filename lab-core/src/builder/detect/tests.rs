@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod programs;
 mod trees;
 
 use trees::TREES;
@@ -25,16 +26,47 @@ const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{
 const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
 const REACT_APP: &str = r#"{"scripts":{"build":"react-scripts build"},"dependencies":{"react-scripts":"5"}}"#;
 const ASTRO: &str = r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5"}}"#;
+/// A program that git holds: its head, for a processor, and what it says.
+macro_rules! program {
+    ($processor:literal, $said:literal) => {
+        concat!("\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0", $processor, "\0", $said, "\0")
+    };
+}
+const OWN: &str = program!(
+    ">",
+    "path\texample.com/shop\nmod\texample.com/shop\t(devel)\t\ndep\tgithub.com/pocketbase/pocketbase\tv0.29.1\th1:x\n"
+);
+const OWN_FOR_386: &str = program!(
+    "\x03",
+    "path\texample.com/shop\nmod\texample.com/shop\t(devel)\t\ndep\tgithub.com/pocketbase/pocketbase\tv0.29.1\th1:x\n"
+);
+const RELEASED: &str = program!(
+    ">",
+    "path\tgithub.com/pocketbase/pocketbase/examples/base\nbuild\t-ldflags=\"-X github.com/pocketbase/pocketbase.Version=0.28.4\"\n"
+);
+const PACKED: &str = program!(">", "UPX!");
+const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
 const PLAIN: &str = r#"{"scripts":{"build":"node build.js"}}"#;
 
+/// Those of a server on x86-64, wherever this is tested.
+fn settings() -> DetectSettings {
+    DetectSettings { pocketbase: "1.2.3".to_owned(), root: None, programs: Magic::Elf(62) }
+}
+
 fn plan(files: Files) -> Result<BuildPlan, BuildError> {
-    detect(&Tree::of(files), &DetectSettings { pocketbase: "1.2.3".to_owned(), root: None })
+    detect(&Tree::of(files), &settings())
 }
 
 /// A plan on one line: what a table can hold.
 fn short(plan: &BuildPlan) -> String {
     let mut parts = match &plan.server {
-        Server::PocketBase { version } => vec![format!("pb {version}")],
+        Server::PocketBase { version, program } => {
+            let program = program.as_ref().map(|path| format!(" or {}", path.display())).unwrap_or_default();
+            vec![format!("pb {version}{program}")]
+        }
+        Server::Program { path, pocketbase } => {
+            vec![format!("program {} {}", path.display(), pocketbase.as_deref().unwrap_or("?"))]
+        }
         Server::Go { module, package, pocketbase, tags, generate, cgo, go } => {
             let mut words = vec![format!("go {}", module.display()), package.clone()];
             words.push(pocketbase.clone().unwrap_or("?".to_owned()));
@@ -94,7 +126,7 @@ fn a_plan_stated_as_lab_toml_gives_the_same_plan() {
         let toml = before.to_lab_toml().expect(name);
         let mut tree = Tree::of(files);
         tree.insert_file("lab.toml", &toml);
-        let after = detect(&tree, &DetectSettings::default()).unwrap_or_else(|error| panic!("{name}: {error}\n{toml}"));
+        let after = detect(&tree, &settings()).unwrap_or_else(|error| panic!("{name}: {error}\n{toml}"));
         assert_eq!(without_words(after), without_words(before), "{name}: {toml}");
     }
 }
@@ -147,6 +179,32 @@ fn what_cannot_be_decided_is_told_and_asked() {
             &["line 3", "`hooks.path`", "not there"],
         ),
         ("a linked lab.toml", &[("lab.toml", "-> /etc/passwd"), ("pb_hooks/a.pb.js", "")], &["regular file"]),
+        (
+            "a program of another kind",
+            &[("lab.toml", "[server]\nprogram = \"pocketbase\""), ("pocketbase", OWN_FOR_386)],
+            &["line 2", "`server.program`", "Linux on another processor", "needs one for Linux on x86-64"],
+        ),
+        (
+            "a program that Git LFS keeps elsewhere",
+            &[("lab.toml", "[server]\nprogram = \"pocketbase\""), ("pocketbase", POINTER)],
+            &["line 2", "pointer", "commit the file"],
+        ),
+        (
+            "a program outside",
+            &[("lab.toml", "[server]\nprogram = \"run\""), ("run", "-> ../run")],
+            &["line 2", "`run` leads out"],
+        ),
+        ("no program", &[("lab.toml", "[server]\nkind = \"program\"")], &["`server.kind`", "needs `program`"]),
+        (
+            "a program and a version",
+            &[("lab.toml", "[pocketbase]\nversion = \"0.30.0\"\n[server]\nprogram = \"run\""), ("run", "")],
+            &["line 4", "its own PocketBase"],
+        ),
+        (
+            "a program of the official kind",
+            &[("lab.toml", "[server]\nkind = \"pocketbase\"\nprogram = \"run\""), ("run", "")],
+            &["line 3", "kind = \"program\""],
+        ),
         (
             "an official kind without that",
             &[("lab.toml", "[server]\nkind = \"go\""), ("pb_hooks/a.pb.js", "")],
@@ -345,14 +403,28 @@ const WORDS: &[&str] = &[
     "lab.toml",
     "svelte.config.js",
     "vite.config.ts",
+    "pocketbase",
     "x",
     "..",
     "",
 ];
 
 fn content() -> impl Strategy<Value = String> {
-    let known = [GO_MOD, MAIN, VITE, SVELTEKIT, PLAIN, "-> ..", "-> ../..", "-> backend", "-> /etc", "-> pb_public"];
-    let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\nmodule) = \"[a-z./_]{0,12}\"";
+    let known = [
+        GO_MOD,
+        MAIN,
+        VITE,
+        SVELTEKIT,
+        PLAIN,
+        OWN,
+        RELEASED,
+        "-> ..",
+        "-> ../..",
+        "-> backend",
+        "-> /etc",
+        "-> pb_public",
+    ];
+    let toml = "(root|\\[hooks\\]\npath|\\[frontend\\]\noutput|\\[server\\]\n(module|program)) = \"[a-z./_]{0,12}\"";
     let go = "package main\nvar _ = os.Getenv\\(\"[A-Z]{0,3}\", f\\(\"[a-z./_]{0,12}\", \"[a-z./*]{0,6}\"\\)\n";
     let vite = "outDir: '[a-z./_]{0,12}'";
     prop_oneof![prop::sample::select(known.to_vec()).prop_map(str::to_owned), toml, go, vite, "\\PC{0,40}"]
@@ -373,8 +445,14 @@ proptest! {
             let built = plan.frontend.iter().chain(&plan.hooks_build);
             let frontend = built.flat_map(|it| [Some(it.directory.clone()), it.output.clone()]);
             let module = if let Server::Go { module, .. } = &plan.server { Some(module.clone()) } else { None };
-            let all = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone(), module];
-            for path in all.into_iter().chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
+            let program = match &plan.server {
+                Server::PocketBase { program, .. } => program.clone(),
+                Server::Program { path, .. } => Some(path.clone()),
+                Server::Go { .. } => None,
+            };
+            let folders = [plan.hooks.clone(), plan.migrations.clone(), plan.public.clone(), plan.seed.clone()];
+            let all = folders.into_iter().chain([module, program]);
+            for path in all.chain(frontend).flatten().chain(plan.files.clone()).chain(plan.directory.clone()) {
                 prop_assert!(is_confined(&path), "{}", path.display());
             }
             prop_assert!(!plan.reasons.is_empty());

@@ -5,10 +5,10 @@ use super::{
     folders::Folders,
     generation::{self, Code},
     package::Package,
-    paths,
+    paths, pocketbase,
     recipes::{Kind, Recipe, versions},
 };
-use crate::{pocketbase::Generation, release::FIRST_WITH_HOOKS};
+use crate::{builder::lab_toml::ServerKind, pocketbase::Generation, release::FIRST_WITH_HOOKS};
 
 /// The minor version of PocketBase since which it says that it is up. Source: its change log.
 pub(super) const FIRST_WITH_HEALTH: u64 = 10;
@@ -114,14 +114,39 @@ fn vetoed(pin: &Pin, code: &Code) -> String {
     format!("`{}` names PocketBase {}, but {why}: passed over", pin.file, pin.version)
 }
 
+/// What speaks against a program of the app's own, on PocketBase `version`: what asks for the official one, or code that it
+/// cannot run.
+pub(super) fn against(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, version: &str) -> Option<String> {
+    let kind = scope.stated.server().and_then(|server| server.kind);
+    if scope.stated.toml.pocketbase.is_some() || kind == Some(ServerKind::PocketBase) {
+        return Some(format!("`{}` asks for the official one", scope.stated.path()));
+    }
+    let code = generation::read(scope, folders);
+    let runs = |version: &str| {
+        let generation = semver::Version::parse(version).ok().map(|version| Generation::of(&version));
+        generation.zip(code.generation()).is_none_or(|(is, wanted)| is == wanted)
+    };
+    if let Some(wanted) = code.generation().filter(|_| !runs(version)) {
+        return Some(format!("the code ({}) is for the API {wanted}", proof(&code)));
+    }
+    let mut recipes = scope.recipes.iter().filter(|it| it.kind < Kind::Readme && !it.is_aside());
+    let fetching = recipes.find(|it| {
+        let is_fetching = !is_beside(it, chosen) && pocketbase::fetches(it);
+        is_fetching && versions::pinned(it).is_none_or(|version| runs(&version))
+    });
+    fetching.map(|recipe| format!("`{}` fetches the official one", recipe.path))
+}
+
+/// Whether a recipe is neither in the app's folder nor above or below it.
+fn is_beside(recipe: &Recipe<'_>, chosen: &Candidate) -> bool {
+    let folder = paths::parent(recipe.path);
+    !(folder == chosen.root || paths::is_below(&chosen.root, folder) || paths::is_below(folder, &chosen.root))
+}
+
 /// Every version that is named, the most believable first: by kind of file, then in or above the app's folder.
 fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
-    let beside = |recipe: &&Recipe<'_>| {
-        let folder = paths::parent(recipe.path);
-        !(folder == chosen.root || paths::is_below(&chosen.root, folder) || paths::is_below(folder, &chosen.root))
-    };
     let mut recipes: Vec<&Recipe<'_>> = scope.recipes.iter().collect();
-    recipes.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), beside(recipe)));
+    recipes.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), is_beside(recipe, chosen)));
     let pin = |version: String, file: &str| {
         let parsed = semver::Version::parse(&version).ok()?;
         Some(Pin { version, minor: parsed.minor, generation: Generation::of(&parsed), file: file.to_owned() })
@@ -133,7 +158,7 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
     // a committed program says its version, and the name of a packed one too
     let here = || scope.tree.below(&scope.root).map(|(path, _)| path);
     let by_program = scope.tree.programs().filter(|(path, _)| paths::is_below(path, &scope.root));
-    all.extend(by_program.filter_map(|(path, version)| pin(version.to_owned(), path)));
+    all.extend(by_program.filter_map(|(path, program)| pin(program.version.clone()?, path)));
     let packed = here().filter(|path| paths::name(path).starts_with("pocketbase_"));
     all.extend(packed.take(8).filter_map(|path| pin(versions::of_archive(paths::name(path))?, path)));
     all.extend(told.into_iter().filter_map(of));

@@ -49,7 +49,16 @@ impl BuildPlan {
 impl Server {
     fn stated(&self, files: &[PathBuf]) -> Result<(Option<PocketBaseSection>, ServerSection), String> {
         Ok(match self {
-            Self::PocketBase { version } => (
+            Self::Program { path: program, .. } => (
+                None,
+                ServerSection {
+                    kind: Some(ServerKind::Program),
+                    program: Some(path(program)?),
+                    files: Some(files.iter().map(path).collect::<Result<_, _>>()?),
+                    ..ServerSection::default()
+                },
+            ),
+            Self::PocketBase { version, .. } => (
                 Some(PocketBaseSection { version: VersionNumber::new(version)? }),
                 ServerSection {
                     kind: Some(ServerKind::PocketBase),
@@ -72,6 +81,7 @@ impl Server {
                             .map(|file| path(inside(file, module)?))
                             .collect::<Result<_, _>>()?,
                     ),
+                    program: None,
                     args: Vec::new(),
                 },
             ),

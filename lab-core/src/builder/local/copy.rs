@@ -158,6 +158,12 @@ fn file(from: &Path, to: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// Copies a program, as one that may be run, whatever is set on the committed file. Blocks.
+pub(super) fn program(from: &Path, to: &Path) -> Result<(), BuildError> {
+    file(from, to)?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).map_err(failed("make runnable", to))
+}
+
 fn mode(meta: &Metadata) -> u32 {
     0o644 | (meta.permissions().mode() & 0o111)
 }

@@ -2,15 +2,24 @@
 
 use std::{
     fs, io,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::{OpenOptionsExt, symlink},
     path::Path,
 };
 
-use super::{copy::Copier, dependencies::MODULES, frontend::output, log::Log, place::Checkout, stop::Stop};
+use super::{
+    copy::{self, Copier},
+    dependencies::MODULES,
+    elf,
+    frontend::output,
+    log::Log,
+    place::Checkout,
+    stop::Stop,
+};
 use crate::builder::{
     BuildError, BuildJob, SEED,
     plan::{Frontend, Server},
+    tree::Magic,
 };
 
 /// A committed `.env` that is larger is none.
@@ -73,6 +82,32 @@ pub(super) fn fill(
     stop.check()
 }
 
+/// Copies the committed program at `path` of the checkout to `to`; it must be one of that kind. Blocks.
+pub(super) fn program(checkout: &Checkout, path: &Path, to: &Path, kind: Magic) -> Result<(), BuildError> {
+    let wrong = |reason: String| BuildError::Invalid { what: format!("`{}`", path.display()), reason };
+    let from = checkout.find(path)?.filter(|from| from.is_file());
+    let from = from.ok_or_else(|| wrong("is not there as a file, and the app's program should be".to_owned()))?;
+    copy::program(&from, to)?;
+    let mut head = Vec::new();
+    let file = fs::File::open(to).map_err(|source| failed("open", to, source))?;
+    (&file).take(64).read_to_end(&mut head).map_err(|source| failed("read", to, source))?;
+    if Magic::of(&head) != Some(kind) {
+        let platform = kind.platform();
+        let reason =
+            format!("is no program for {platform}, on which the server runs: commit one that is, or its Go source");
+        return Err(wrong(reason));
+    }
+    match elf::loader(&file).filter(|loader| !loader.exists()) {
+        None => Ok(()),
+        // it could not even be started, which the kernel calls "no such file"
+        Some(loader) => Err(wrong(format!(
+            "was linked for another system: it needs `{}`, which the server does not have; commit one that was built with \
+             `CGO_ENABLED=0`, or its Go source",
+            loader.display()
+        ))),
+    }
+}
+
 /// Puts PocketBase's folders where a program looks that runs in `directory` of the release.
 fn link_beside(output: &Path, directory: &Path) -> Result<(), BuildError> {
     let folder = output.join(directory);
@@ -91,7 +126,7 @@ fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
     let path = folder.join(".env");
     let module = match &job.plan.server {
         Server::Go { module, .. } => module.as_path(),
-        Server::PocketBase { .. } => Path::new(""),
+        Server::PocketBase { .. } | Server::Program { .. } => Path::new(""),
     };
     // bytes: whatever it holds is the program's affair
     let mut text = Vec::new();

@@ -100,7 +100,12 @@ impl Build {
             self.packages(packages).await?;
         }
         let (program, flags, pocketbase) = match &self.job.plan.server {
-            Server::PocketBase { version } => self.official(version).await?,
+            Server::PocketBase { version, program } => self.official(version, program.as_deref()).await?,
+            Server::Program { path, pocketbase } => {
+                self.log.say(&format!("the committed program `{}`", path.display()));
+                self.committed(path, "app").await?;
+                ("app", Flags::Base, pocketbase.clone())
+            }
             server @ Server::Go { pocketbase, .. } => {
                 self.go(server).await?;
                 ("app", Flags::Base, pocketbase.clone())
@@ -150,7 +155,12 @@ impl Build {
         prepared.run(&self.log, &self.stop).await
     }
 
-    async fn official(&self, version: &str) -> Result<(&'static str, Flags, Option<String>), BuildError> {
+    /// The official program; `program` is a committed file that is the same.
+    async fn official(
+        &self,
+        version: &str,
+        program: Option<&Path>,
+    ) -> Result<(&'static str, Flags, Option<String>), BuildError> {
         let parsed = Version::parse(version).map_err(|error| BuildError::Invalid {
             what: format!("PocketBase version `{version}`"),
             reason: error.to_string(),
@@ -158,25 +168,46 @@ impl Build {
         self.log.say(&format!("PocketBase {version}"));
         let token = self.stop.token();
         let _ends_with_this = token.clone().drop_guard();
-        let linked = self.link(&parsed, &token);
+        let linked = self.link(&parsed, program, &token);
         let linked = tokio::select! {
             biased;
             // before the store's own word for it; it hears of a time-out when the guard is dropped
             why = self.stop.wait() => return Err(why),
-            linked = linked => linked.map_err(|source| {
-                BuildError::PocketBase { version: version.to_owned(), source }
-            })?,
+            linked = linked => linked?,
         };
         Ok(("pocketbase", Flags::Official, Some(linked.to_string())))
     }
 
-    /// Links that version, or the nearest one that is to be had.
-    async fn link(&self, version: &Version, token: &CancellationToken) -> Result<Version, PocketBaseError> {
-        let (output, progress) = (&self.job.output, self.log.progress());
-        let unknown = match self.binaries.link_into(version, output, progress, token).await {
+    /// Links that version, or where it is not to be had the committed file that is the same, or the nearest one.
+    async fn link(
+        &self,
+        version: &Version,
+        program: Option<&Path>,
+        token: &CancellationToken,
+    ) -> Result<Version, BuildError> {
+        let failed = |source| BuildError::PocketBase { version: version.to_string(), source };
+        let unknown = match self.binaries.link_into(version, &self.job.output, self.log.progress(), token).await {
             Err(error @ PocketBaseError::NoSuchVersion { .. }) => error,
-            linked => return linked.map(|_| version.clone()),
+            linked => return linked.map(|_| version.clone()).map_err(failed),
         };
+        if let Some(program) = program {
+            self.committed(program, "pocketbase").await?;
+            let path = program.display();
+            self.log
+                .warn(&format!("PocketBase {version} is not to be had: the committed `{path}`, which is it, serves"));
+            return Ok(version.clone());
+        }
+        self.link_nearest(version, unknown, token).await.map_err(failed)
+    }
+
+    /// Links what is nearest to a version that is not to be had.
+    async fn link_nearest(
+        &self,
+        version: &Version,
+        unknown: PocketBaseError,
+        token: &CancellationToken,
+    ) -> Result<Version, PocketBaseError> {
+        let (output, progress) = (&self.job.output, self.log.progress());
         for near in self.binaries.nearest(version, token).await?.iter().take(NEAREST) {
             match self.binaries.link_into(near, output, progress, token).await {
                 Err(PocketBaseError::NoSuchVersion { .. }) => {}
@@ -188,6 +219,14 @@ impl Build {
             }
         }
         Err(unknown)
+    }
+
+    /// Copies a committed program into the release, as `name`.
+    async fn committed(&self, path: &Path, name: &'static str) -> Result<(), BuildError> {
+        let (checkout, programs) = (self.checkout.clone(), self.settings.detect.programs);
+        let (path, to) = (path.to_owned(), self.job.output.join(name));
+        let work = move || files::program(&checkout, &path, &to, programs);
+        joined(tokio::task::spawn_blocking(work).await, "copy", &self.job.output)?
     }
 
     /// Fills the release with files; `is_built` tells whether the plan's frontend was built.

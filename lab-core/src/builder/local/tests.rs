@@ -15,6 +15,8 @@ use crate::{
     release::{Flags, HealthCheck},
 };
 
+mod programs;
+
 /// Writes a script where the official binary would be linked.
 #[derive(Debug)]
 struct Scripts;
@@ -29,7 +31,7 @@ impl PocketBaseBinaries for Scripts {
         _: &CancellationToken,
     ) -> Result<PathBuf, PocketBaseError> {
         let destination = folder.join("pocketbase");
-        if version.major == 99 {
+        if version.major == 99 || version.minor == 99 {
             return Err(PocketBaseError::NoSuchVersion {
                 origin: "test".to_owned(),
                 version: version.to_string(),

@@ -90,7 +90,14 @@ impl Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PocketBase { version } => write!(f, "the official PocketBase {version}"),
+            Self::PocketBase { version, program } => {
+                write!(f, "the official PocketBase {version}")?;
+                program.as_deref().map_or(Ok(()), |path| write!(f, ", else the same in {}", shown(path)))
+            }
+            Self::Program { path, pocketbase } => {
+                write!(f, "the committed program {}", shown(path))?;
+                pocketbase.as_ref().map_or(Ok(()), |version| write!(f, " (PocketBase {version})"))
+            }
             Self::Go { module, package, tags, pocketbase, generate, cgo, go } => {
                 let go = go.as_ref().map_or_else(|| "Go".to_owned(), |go| format!("Go {go}"));
                 let cgo = if *cgo { " with cgo" } else { "" };

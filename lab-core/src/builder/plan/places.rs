@@ -10,7 +10,7 @@ pub(crate) const RESERVED: &[&str] = &["pb_data", "pb_hooks", "pb_migrations", "
 
 impl BuildPlan {
     /// Each of `files`, and every place in the release where the app may look for it: seen from a Go program's module;
-    /// for the official PocketBase from where the hooks and the migrations are, and from the repository itself, because
+    /// for a committed program from where that is; for it and the official PocketBase from where the hooks and the migrations are, and from the repository itself, because
     /// nothing says in which of them its owner starts it.
     pub(crate) fn placed(&self) -> Vec<(&Path, &Path)> {
         let beside = [&self.hooks, &self.migrations].map(|folder| folder.as_deref().and_then(Path::parent));
@@ -19,6 +19,9 @@ impl BuildPlan {
             Server::Go { .. } if self.directory.is_some() => (vec![Path::new("")], "app"),
             Server::Go { module, .. } => (vec![module], "app"),
             Server::PocketBase { .. } => (beside.into_iter().flatten().chain([Path::new("")]).collect(), "pocketbase"),
+            Server::Program { path, .. } => {
+                (path.parent().into_iter().chain(beside.into_iter().flatten()).chain([Path::new("")]).collect(), "app")
+            }
         };
         bases.dedup();
         let is_free = |place: &Path| {

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Kind, Magic, Tree, paths, program, relevant::relevant};
+use super::{Kind, Tree, paths, program, relevant::relevant};
 use crate::builder::BuildError;
 
 /// How much of a checkout is looked at. What is beyond is left out, and the tree says so.
@@ -36,7 +36,7 @@ const CLOSED: &[&str] = &[".git", "node_modules", ".svelte-kit", ".next", ".nuxt
 /// The folder of an app's data: its own files are listed, what is in its folders is not.
 const DATA: &str = "pb_data";
 
-/// So many programs are asked for their version: each is tens of megabytes to look through.
+/// So many programs are asked what they are: each is tens of megabytes to look through.
 const MAX_PROGRAMS: usize = 4;
 
 impl Tree {
@@ -140,11 +140,10 @@ impl Reading<'_> {
             self.tree.texts.insert(path.to_owned(), text);
         } else if program::is_named(name) {
             self.tree.remember(path, &read(on_disk, 256).unwrap_or_default());
-            let is_program = self.tree.magic(path).is_some_and(|magic| magic != Magic::LfsPointer);
-            if is_program && self.programs < MAX_PROGRAMS {
+            if self.tree.is_program(path) && self.programs < MAX_PROGRAMS {
                 self.programs += 1;
-                let version = open(on_disk).and_then(program::version);
-                self.tree.programs.extend(version.map(|version| (path.to_owned(), version)));
+                let said = open(on_disk).and_then(program::read);
+                self.tree.programs.extend(said.map(|said| (path.to_owned(), said)));
             }
         } else if self.has_lfs && (100..=250).contains(&size) {
             self.tree.remember(path, &read(on_disk, 64).unwrap_or_default());

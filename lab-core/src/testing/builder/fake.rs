@@ -175,8 +175,8 @@ fn write_release(job: BuildJob) -> Result<RunSpec, BuildError> {
     fs::write(&program, "#!/bin/sh\nexec sleep 600\n").map_err(failed("create", &program))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(failed("create", &program))?;
     let (flags, pocketbase) = match job.plan.server {
-        Server::PocketBase { version } => (Flags::Official, Some(version)),
-        Server::Go { pocketbase, .. } => (Flags::Base, pocketbase),
+        Server::PocketBase { version, .. } => (Flags::Official, Some(version)),
+        Server::Go { pocketbase, .. } | Server::Program { pocketbase, .. } => (Flags::Base, pocketbase),
     };
     Ok(RunSpec {
         program: "app".into(),

@@ -12,6 +12,8 @@ use crate::builder::{
 /// Folders that are there for programs that put their names together.
 const USUAL: &[&str] = &["assets", "public", "static", "templates", "views"];
 
+const OFTEN: &str = "programs often read such a folder";
+
 /// Folders whose names are words that a program says for other reasons.
 const CODE: &[&str] =
     &["bin", "build", "cmd", "deploy", "docker", "docs", "internal", "pkg", "scripts", "src", "test", "tests"];
@@ -39,12 +41,26 @@ pub(in super::super) fn reads(
             }
         }
     }
-    let usual = USUAL.iter().map(|name| paths::join(module, name)).filter(|path| is_data(scope, module, path));
-    let usual: Vec<String> = usual.collect();
-    for path in usual {
-        all.entry(path).or_insert_with(|| "programs often read such a folder".to_owned());
+    for path in of_usual_names(scope, module) {
+        all.entry(path).or_insert_with(|| OFTEN.to_owned());
     }
     Ok(reads::told(all.into_iter().collect(), notes))
+}
+
+/// Folders of usual names beside a program whose code is not here, unless `lab.toml` states what it reads; `known` are
+/// there already.
+pub(in super::super) fn usual(scope: &Scope<'_>, home: &str, known: &[String], notes: &mut Notes) -> Vec<String> {
+    if scope.stated.server().is_some_and(|server| server.files.is_some()) {
+        return Vec::new();
+    }
+    let is_new = |path: &String| !known.iter().any(|known| known == path || paths::is_below(path, known));
+    let found = of_usual_names(scope, home).into_iter().filter(is_new).map(|path| (path, OFTEN.to_owned()));
+    reads::told(found.collect(), notes)
+}
+
+fn of_usual_names(scope: &Scope<'_>, home: &str) -> Vec<String> {
+    let all = USUAL.iter().map(|name| paths::join(home, name));
+    all.filter(|path| is_data(scope, home, path)).collect()
 }
 
 /// What the code names beside the module, by `../`, where the release can hold both at their places; some of it may be

@@ -143,7 +143,8 @@ pub(in super::super) fn told(recipes: &[Recipe<'_>], server: &Server, notes: &mu
         notes.say(format!("`{}` only fetches, builds and copies, as this plan does", file.path));
     } else {
         let instead = match server {
-            Server::PocketBase { version } => format!("the official PocketBase {version} is run"),
+            Server::Program { path, .. } => format!("the committed `{}` is run", path.display()),
+            Server::PocketBase { version, .. } => format!("the official PocketBase {version} is run"),
             Server::Go { .. } => "its Go program alone is built and run".to_owned(),
         };
         let (path, beyond) = (file.path, beyond.join(", "));

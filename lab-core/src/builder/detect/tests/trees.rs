@@ -1,8 +1,8 @@
 //! Trees, and the plan of each on one line.
 
 use super::{
-    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, PLAIN, PLAIN_MAIN, RUNNER,
-    SEEDER, SVELTEKIT, VITE,
+    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, OWN, PLAIN, PLAIN_MAIN,
+    RELEASED, RUNNER, SEEDER, SVELTEKIT, VITE,
 };
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
@@ -796,6 +796,50 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "committed data and a program",
         &[("server/pb_migrations/1.js", ""), ("server/pb_data/data.db", "SQLite"), ("server/pocketbase", "x")],
         "pb 1.2.3; migrations server/pb_migrations; seed server/pb_data",
+    ),
+    (
+        "a committed program with code of its own, and folders that such programs read",
+        &[
+            ("server/pb_migrations/1.js", ""),
+            ("server/pocketbase", OWN),
+            ("server/views/a.html", ""),
+            ("other/views/b.html", ""),
+        ],
+        "program server/pocketbase 0.29.1; migrations server/pb_migrations; reads server/views",
+    ),
+    (
+        "a committed program with code of its own, and nothing else",
+        &[("bin/pocketbase", OWN)],
+        "program bin/pocketbase 0.29.1",
+    ),
+    (
+        "a committed program with code of its own beside another app",
+        &[
+            ("one/pb_hooks/a.pb.js", ""),
+            ("one/pb_migrations/1.js", ""),
+            ("two/pb_public/a.html", ""),
+            ("two/pocketbase", OWN),
+        ],
+        "pb 0.29.1; hooks one/pb_hooks; migrations one/pb_migrations; public two/pb_public",
+    ),
+    (
+        "a committed program beside its Go source",
+        &[("go.mod", GO_MOD), ("main.go", MAIN), ("pocketbase", OWN)],
+        "go  . 0.29.1",
+    ),
+    (
+        "a committed release",
+        &[("server/pb_migrations/1.js", ""), ("bin/pocketbase", RELEASED)],
+        "pb 0.28.4 or bin/pocketbase; migrations server/pb_migrations",
+    ),
+    (
+        "lab.toml names a program of another name",
+        &[
+            ("lab.toml", "[server]\nkind = \"program\"\nprogram = \"server/run\"\n"),
+            ("server/run", "x"),
+            ("server/pb_hooks/a.pb.js", ""),
+        ],
+        "program server/run ?; hooks server/pb_hooks",
     ),
     ("committed data alone", &[("pb_data/data.db", "SQLite")], "pb 1.2.3; seed pb_data"),
     (
