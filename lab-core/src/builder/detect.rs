@@ -136,6 +136,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     match &server {
         Server::PocketBase { version } => {
             committed::programs(&scope, &chosen, version, &mut notes);
+            committed::exports(&scope, &folders, &mut notes);
             files = pocketbase::reads(&scope, &folders, &mut notes)?;
         }
         Server::Go { .. } => {

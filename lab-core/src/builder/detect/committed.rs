@@ -2,6 +2,7 @@
 
 use super::{
     BuildError, Candidate, Notes, Resolved, Scope, candidate, folders::Folders, paths, pocketbase, recipes::Role,
+    version,
 };
 use crate::builder::{
     lab_toml::ServerKind,
@@ -89,6 +90,17 @@ pub(super) fn pointers(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) 
         ));
     }
     Ok(())
+}
+
+/// Tells of exported collections where nothing else makes any: PocketBase does not read them by itself.
+pub(super) fn exports(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) {
+    if folders.migrations.is_none()
+        && let Some(file) = version::exports(scope).next()
+    {
+        notes.warn(format!(
+            "`{file}` holds collections that PocketBase does not make by itself: the dashboard imports it (Settings, Import collections)"
+        ));
+    }
 }
 
 /// Submodules whose folder is empty here.

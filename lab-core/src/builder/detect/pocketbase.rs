@@ -8,6 +8,7 @@ use super::{
     folders::Folders,
     paths,
     recipes::{Kind, Recipe, Role, is_role, versions},
+    version,
 };
 use crate::builder::lab_toml::ServerKind;
 
@@ -17,7 +18,7 @@ pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::PocketBase,
-    looked_for: "`pb_hooks` with `*.pb.js`, `pb_migrations` with `*.js`, `pb_public` with files, or something that fetches PocketBase",
+    looked_for: "`pb_hooks` with `*.pb.js`, `pb_migrations` with `*.js`, `pb_public` with files, an exported `pb_schema.json`, or something that fetches PocketBase",
     find,
 };
 
@@ -182,8 +183,8 @@ fn fetches(recipe: &Recipe<'_>) -> bool {
     is_image || recipe.text.contains("pocketbase/releases") || versions::pinned(recipe).is_some()
 }
 
-/// What is left of an app when none of its folders are there: committed data, a program, or something that fetches
-/// PocketBase.
+/// What is left of an app when none of its folders are there: committed data, a program, something that fetches
+/// PocketBase, or collections that it exported.
 fn traces(scope: &Scope<'_>) -> Option<Candidate> {
     let genuine = |path: &str| candidate::decoy(paths::parent(path), &scope.root).is_none();
     let data = scope.tree.below(&scope.root).find(|(path, _)| path.ends_with("pb_data/data.db") && genuine(path));
@@ -193,7 +194,12 @@ fn traces(scope: &Scope<'_>) -> Option<Candidate> {
         Some((path, _)) => (path, "is there: data of the official PocketBase"),
         None => match program() {
             Some((path, _)) => (path, "is there: the official PocketBase with nothing but its own"),
-            None => (recipe()?.path, "runs PocketBase: the official one with nothing but its own"),
+            None => match recipe() {
+                Some(recipe) => (recipe.path, "runs PocketBase: the official one with nothing but its own"),
+                None => {
+                    (version::exports(scope).next()?, "is there: collections that the official PocketBase exported")
+                }
+            },
         },
     };
     let mut candidate =

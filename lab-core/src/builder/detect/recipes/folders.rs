@@ -81,7 +81,7 @@ pub(in super::super) fn is_role(scope: &Scope<'_>, path: &str, role: Role) -> bo
 /// Every folder that a recipe names and that is what it should be.
 pub(in super::super) fn named(scope: &Scope<'_>) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::new();
-    for recipe in scope.recipes.iter().filter(|recipe| recipe.kind != Kind::Changelog && !recipe.is_aside()) {
+    for recipe in scope.recipes.iter().filter(|it| it.says_folders() && !it.is_aside()) {
         if !recipe.names_pocketbase() {
             continue;
         }

@@ -16,7 +16,7 @@ pub(in super::super) fn pinned_with(recipe: &Recipe<'_>, others: &BTreeMap<Strin
         Kind::Changelog => changelog(recipe.text),
         Kind::Readme => url(recipe.text, &BTreeMap::new()).or_else(|| prose(recipe.text)),
         Kind::Compose => image(recipe.text, others).or_else(|| general(recipe, others)),
-        Kind::Dockerfile | Kind::Script | Kind::Package => {
+        Kind::Dockerfile | Kind::Script | Kind::Package | Kind::Program => {
             general(recipe, others).or_else(|| image(recipe.text, others))
         }
     }
