@@ -137,6 +137,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         Server::PocketBase { version } => {
             committed::programs(&scope, &chosen, version, &mut notes);
             committed::exports(&scope, &folders, &mut notes);
+            committed::strays(&scope, &chosen, &folders, &mut notes);
             files = pocketbase::reads(&scope, &folders, &mut notes)?;
         }
         Server::Go { .. } => {

@@ -103,6 +103,16 @@ pub(super) fn exports(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) {
     }
 }
 
+/// Tells of hooks that lie beside the folder that PocketBase loads.
+pub(super) fn strays(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) {
+    let mut beside = scope.tree.children(&chosen.root).map(|(path, _)| path);
+    if folders.hooks.is_none()
+        && let Some(path) = beside.find(|path| pocketbase::is_hook(paths::name(path)))
+    {
+        notes.warn(format!("`{path}` is in no folder of hooks: PocketBase does not load it; move it into `pb_hooks`"));
+    }
+}
+
 /// Submodules whose folder is empty here.
 pub(super) fn submodules(scope: &Scope<'_>, notes: &mut Notes) {
     let text = scope.tree.text(".gitmodules").unwrap_or_default();

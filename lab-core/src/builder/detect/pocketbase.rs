@@ -10,7 +10,7 @@ use super::{
     recipes::{Kind, Recipe, Role, is_role, versions},
     version,
 };
-use crate::builder::lab_toml::ServerKind;
+use crate::builder::{lab_toml::ServerKind, tree::Kind as Entry};
 
 mod reads;
 
@@ -73,7 +73,7 @@ fn by_content(scope: &Scope<'_>, depth: usize) -> BTreeMap<String, Found> {
         let own = FOLDERS.iter().find(|(known, ..)| *known == name);
         let role = match own {
             Some((_, role, counts)) => scope.tree.holds(&path, counts).then_some(*role),
-            None if is_role(scope, &path, Role::Hooks) => Some(Role::Hooks),
+            None if is_role(scope, &path, Role::Hooks) && !is_home(scope, &path) => Some(Role::Hooks),
             None if name.contains("migrations") && is_role(scope, &path, Role::Migrations) => Some(Role::Migrations),
             None => None,
         };
@@ -90,6 +90,13 @@ fn by_content(scope: &Scope<'_>, depth: usize) -> BTreeMap<String, Found> {
         }
     }
     all
+}
+
+/// Whether PocketBase's own folders are in a folder: then it does not load hooks that lie beside them.
+fn is_home(scope: &Scope<'_>, folder: &str) -> bool {
+    let own = |name: &str| name == "pb_data" || FOLDERS.iter().any(|(known, ..)| *known == name);
+    let mut inside = scope.tree.children(folder).filter(|(_, kind)| !matches!(kind, Entry::File { .. }));
+    inside.any(|(path, _)| own(&paths::name(path).to_ascii_lowercase()))
 }
 
 /// Apps by what recipes call their folders.

@@ -8,7 +8,7 @@ pub(super) mod dockerfile;
 mod folders;
 pub(super) mod versions;
 
-pub(super) use folders::{Named, Role, is_role, named};
+pub(super) use folders::{Named, Role, hooks, is_role, named};
 
 /// What kind of file, in the order in which they are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

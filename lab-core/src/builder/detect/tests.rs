@@ -211,6 +211,10 @@ fn reasons_tell_what_was_passed_over() {
         ("a committed page that no build writes", "served as it is"),
         ("frontends that are as likely", "could both be the frontend"),
         ("an export of old collections, and nothing else", "the dashboard imports it"),
+        (
+            "a hook beside PocketBase's own folders, which it does not load",
+            "`pocketbase/a.pb.js` is in no folder of hooks",
+        ),
         ("an export of old collections, and nothing else", "`pocketbase/pb_schema.json` is for the API before 0.23"),
     ] {
         let plan = plan(find(name)).expect(name);

@@ -67,6 +67,34 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
     ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
     (
+        "hooks whose build writes to a folder that only a start script names",
+        &[
+            ("migrations/1754654547_a.js", "migrate((app) => {})"),
+            ("start.sh", "pocketbase serve --hooksDir hooks --migrationsDir migrations"),
+            ("pb_hooks/package.json", r#"{"scripts":{"build":"tsup './src/hooks/*.ts' -d ../hooks"}}"#),
+            ("pb_hooks/src/hooks/index.pb.ts", ""),
+        ],
+        "pb 1.2.3; hooks hooks; migrations migrations; made by npm run build",
+    ),
+    (
+        "hooks that are only the source of a build",
+        &[
+            ("app/pb_migrations/1.js", ""),
+            ("app/src/a.pb.js", "import x from './lib/x'"),
+            ("app/package.json", r#"{"scripts":{"build":"tsup './src/**/*' -d ./pb_hooks"}}"#),
+        ],
+        "pb 1.2.3; hooks app/pb_hooks; migrations app/pb_migrations; made by npm run build",
+    ),
+    (
+        "hooks of another name beside a build that makes others",
+        &[
+            ("hooks/a.pb.js", ""),
+            ("app/package.json", r#"{"scripts":{"build":"tsup './src/**/*' -d ./pb_hooks"}}"#),
+            ("app/pb_migrations/1.js", ""),
+        ],
+        "pb 1.2.3; hooks hooks; migrations app/pb_migrations",
+    ),
+    (
         "what hooks and migrations read beside their folders",
         &[
             (
@@ -782,6 +810,11 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ),
         ],
         "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run generate] web/.output/public",
+    ),
+    (
+        "a hook beside PocketBase's own folders, which it does not load",
+        &[("pocketbase/a.pb.js", ""), ("pocketbase/pb_migrations/1.js", ""), ("pocketbase/pb_data/data.db", "SQLite")],
+        "pb 1.2.3; migrations pocketbase/pb_migrations; seed pocketbase/pb_data",
     ),
     (
         "folders of other names, one of which is another tool's",
