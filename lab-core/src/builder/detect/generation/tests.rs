@@ -14,6 +14,9 @@ fn code_is_told_by_what_it_calls() {
         "migrate((db) => { const dao = new Dao(db); return dao.saveCollection(null) }, (db) => null)",
         "migrate(function (db) { db.newQuery('x').execute() })",
         "migrate(db => { })",
+        "migrate((db) => Dao(db).importCollections([{}].map((item) => unmarshal(item, new Collection())), true, null))",
+        "migrate((x) => Dao(x).importCollections([], true, null))",
+        "migrate((x) => { const admin = new Admin(); return Dao(x).saveAdmin(admin) })",
         "onRecordBeforeCreateRequest((e) => { throw new BadRequestError('no') }, 'posts')",
         "routerAdd('GET', '/hello/:name', (c) => c.json(200, {}))",
         "cronAdd('x', '* * * * *', () => { $app.dao().findRecordById('a', 'b') })",
@@ -50,6 +53,7 @@ fn code_is_told_by_what_it_calls() {
         "cronAdd('x', '* * * * *', () => console.log(`e.next()`))",
         "}}}} not ((( code",
         "const form = new RecordUpsertForm($app, new Record(null))",
+        "const collection = unmarshal({ name: 'a' }, new Collection())",
         "onRecordAuthRequest((e) => {})\nonRecordsListRequest((e) => {})\nonRealtimeConnectRequest((e) => {})",
     ] {
         assert_eq!(generation(code), None, "{code}");

@@ -8,6 +8,8 @@ use crate::pocketbase::Generation::{self, Before023, From023};
 
 /// Functions that only one of them has.
 const FUNCTIONS: &[(&str, Generation)] = &[
+    // the generator wrote it without `new`
+    ("Dao", Before023),
     ("onBeforeServe", Before023),
     ("onBeforeBootstrap", Before023),
     ("onAfterBootstrap", Before023),
@@ -31,7 +33,6 @@ const FUNCTIONS: &[(&str, Generation)] = &[
     ("onRecordEnrich", From023),
     ("onSettingsReload", From023),
     ("onSettingsUpdateRequest", From023),
-    ("unmarshal", From023),
 ];
 
 /// Beginnings and ends of names of functions that come in many forms.
@@ -134,6 +135,7 @@ const METHODS: &[(Option<&str>, &str, Generation)] = &[
     (None, "pathParam", Before023),
     (None, "queryParam", Before023),
     (None, "saveCollection", Before023),
+    (None, "saveAdmin", Before023),
     (None, "getFieldByName", Before023),
     (None, "originalCopy", Before023),
     (Some("$apis"), "requireAuth", From023),
