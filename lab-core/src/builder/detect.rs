@@ -132,6 +132,10 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
     recipes::dockerfile::told(&scope.recipes, &server, &mut notes);
     committed::pointers(&scope, &folders, &mut notes)?;
     committed::submodules(&scope, &mut notes);
+    if !matches!(server, Server::Go { .. }) {
+        committed::exports(&scope, &folders, &mut notes);
+        committed::strays(&scope, &chosen, &folders, &mut notes);
+    }
     let mut module = None;
     let mut env_file = None;
     let mut files;

@@ -12,7 +12,7 @@ mod relevant;
 
 pub use program::Program;
 pub use read::Limits;
-pub use relevant::{is_migration, relevant};
+pub use relevant::{SCHEMA, is_migration, is_scripts_folder, relevant};
 
 /// What a file is by its first bytes, where that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,9 @@
 //! What is committed beside an app's code: data, pointers to what is elsewhere.
 
-use super::{BuildError, Notes, Resolved, Scope, candidate, folders::Folders, paths, recipes::Role};
+use super::{
+    BuildError, Candidate, Notes, Resolved, Scope, candidate, folders::Folders, paths, pocketbase, recipes::Role,
+    version,
+};
 use crate::builder::tree::{Kind, Magic};
 
 /// A committed data folder that a new app may be seeded from: beside the app's folders, else the only one.
@@ -52,6 +55,27 @@ pub(super) fn pointers(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) 
         ));
     }
     Ok(())
+}
+
+/// Tells of exported collections where nothing else makes any: PocketBase does not read them by itself.
+pub(super) fn exports(scope: &Scope<'_>, folders: &Folders, notes: &mut Notes) {
+    if folders.migrations.is_none()
+        && let Some(file) = version::exports(scope).next()
+    {
+        notes.warn(format!(
+            "`{file}` holds collections that PocketBase does not make by itself: the dashboard imports it (Settings, Import collections)"
+        ));
+    }
+}
+
+/// Tells of hooks that lie beside the folder that PocketBase loads.
+pub(super) fn strays(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) {
+    let mut beside = scope.tree.children(&chosen.root).map(|(path, _)| path);
+    if folders.hooks.is_none()
+        && let Some(path) = beside.find(|path| pocketbase::is_hook(paths::name(path)))
+    {
+        notes.warn(format!("`{path}` is in no folder of hooks: PocketBase does not load it; move it into `pb_hooks`"));
+    }
 }
 
 /// Submodules whose folder is empty here.

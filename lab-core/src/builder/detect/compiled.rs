@@ -1,7 +1,7 @@
 //! Hooks that are written in another language, such as TypeScript, and whose build is not committed.
 
 use super::{
-    Candidate, Folders, Notes, Scope, frameworks, frontend::words, manager, package::Package, path, paths, variables,
+    Candidate, Folders, Notes, Scope, frameworks, frontend, manager, package::Package, path, paths, recipes, variables,
 };
 use crate::builder::plan::Frontend;
 
@@ -15,21 +15,26 @@ const CONFIGS: &[&str] = &["tsconfig", "tsup.config.", "tsdown.config.", "rollup
 
 /// The package whose build writes the hooks, and how it is built; none where hooks are committed.
 pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) -> Option<Frontend> {
-    let is_hook = |name: &str| name.ends_with(".pb.js");
-    let stated = scope.stated.toml.hooks.is_some();
-    if stated || folders.hooks.as_deref().is_some_and(|hooks| scope.tree.holds(hooks, is_hook)) {
+    if scope.stated.toml.hooks.is_some() {
         return None;
     }
     let homes = folders.all().map(paths::parent).chain([chosen.root.as_str()]);
     let mut places: Vec<String> = homes.flat_map(|home| scope.tree.folders(home, 1)).collect();
     places.push(scope.root.clone());
     let mut packages = places.iter().take(MAX_FOLDERS).filter_map(|folder| Package::read(scope, folder));
+    let names = recipes::hooks(scope);
     let (package, script, output) = packages.find_map(|package| {
         // what a framework builds is a frontend
         let is_frontend = frameworks::judge(scope, &package).is_some();
-        let (script, output) = writes(scope, &package).filter(|_| !is_frontend)?;
+        let (script, output) = writes(scope, &package, &names).filter(|_| !is_frontend)?;
         Some((package, script, output))
     })?;
+    let is_committed = |hooks: &str| scope.tree.holds(hooks, |name| name.ends_with(".pb.js"));
+    // what the build reads may be called as PocketBase wants it already
+    let is_source = |hooks: &str| paths::is_below(hooks, &package.folder) && paths::name(hooks) != HOOKS;
+    if is_committed(&output) || folders.hooks.as_deref().is_some_and(|hooks| is_committed(hooks) && !is_source(hooks)) {
+        return None;
+    }
     let manager = manager::find(scope, &package);
     notes.say(format!(
         "`{}` builds `{output}`, which is not committed, by its script `{script}`",
@@ -37,7 +42,7 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
     ));
     Some(Frontend {
         directory: path(&package.folder),
-        commands: vec![words(manager.install), words(&[&manager.tool.name, "run", &script])],
+        commands: vec![frontend::words(manager.install), frontend::words(&[&manager.tool.name, "run", &script])],
         output: Some(path(&output)),
         node: manager::node(scope, &package),
         env: variables::build(scope, &package),
@@ -46,22 +51,35 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
     })
 }
 
-/// The script that builds hooks, and the folder it writes.
-fn writes(scope: &Scope<'_>, package: &Package) -> Option<(String, String)> {
+/// The script that builds hooks, and the folder it writes: `pb_hooks`, or one that a recipe names and that is not there.
+fn writes(scope: &Scope<'_>, package: &Package, names: &[String]) -> Option<(String, String)> {
     let is_build = |name: &&String| name.starts_with("build") && !name.contains("watch");
-    let mut names = package.scripts.keys().filter(is_build);
+    let mut scripts = package.scripts.keys().filter(is_build);
     let configs: String = CONFIGS.iter().map(|start| package.config(scope, start)).collect();
-    names.find_map(|name| {
+    scripts.find_map(|name| {
         let script = package.script(name);
-        let told = folder(package, &script).or_else(|| folder(package, &configs))?;
+        let mut texts = [script.as_str(), &configs].into_iter();
+        let own = texts.clone().find_map(|text| folder(package, text));
+        let told = own.or_else(|| texts.find_map(|text| named(scope, package, text, names)))?;
         (!script.contains("--watch")).then(|| (name.clone(), told))
     })
 }
 
-/// The folder of that name that a text names, seen from its package.
+/// The words of a text that may be paths.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', '=', '"', '\'', ';', '&', ',', '(', ')', ':'])
+}
+
+/// The folder `pb_hooks` that a text names, seen from its package.
 fn folder(package: &Package, text: &str) -> Option<String> {
-    let mut words = text.split([' ', '=', '"', '\'', ';', '&', ',', '(', ')', ':']);
-    let word = words.find(|word| word.split('/').any(|name| name == HOOKS))?;
+    let word = words(text).find(|word| word.split('/').any(|name| name == HOOKS))?;
     let (before, _) = word.split_once(HOOKS)?;
     paths::normal(&package.folder, &format!("{before}{HOOKS}"))
+}
+
+/// The folder of one of these names that a text names and that is still to be made.
+fn named(scope: &Scope<'_>, package: &Package, text: &str, names: &[String]) -> Option<String> {
+    let of_name = words(text).filter(|word| names.iter().any(|name| name == paths::name(word.trim_end_matches('/'))));
+    let mut all = of_name.filter_map(|word| paths::normal(&package.folder, word));
+    all.find(|path| !path.is_empty() && scope.tree.kind(path).is_none())
 }

@@ -58,24 +58,38 @@ pub(super) fn parser() -> Option<Parser> {
     parser.set_language(&tree_sitter_javascript::LANGUAGE.into()).is_ok().then_some(parser)
 }
 
-/// Reads an app's hooks and migrations.
+/// Reads an app's hooks and migrations, and where they say nothing, what hooks require.
 pub(super) fn read(scope: &Scope<'_>, folders: &Folders) -> Code {
     let mut code = Code::default();
     let Some(mut parser) = parser() else { return code };
     let mut left = MAX_BYTES;
-    for file in files(scope, folders) {
-        let Some(text) = scope.tree.text(file) else { continue };
-        if text.len() > left {
-            continue;
+    let modules = modules(scope, folders);
+    for files in [files(scope, folders), modules] {
+        if code != Code::default() {
+            break;
         }
-        left -= text.len();
-        match of_text(&mut parser, text) {
-            Some(Generation::Before023) => code.before.push(file.to_owned()),
-            Some(Generation::From023) => code.from.push(file.to_owned()),
-            None => {}
+        for file in files {
+            let Some(text) = scope.tree.text(file) else { continue };
+            if text.len() > left {
+                continue;
+            }
+            left -= text.len();
+            match of_text(&mut parser, text) {
+                Some(Generation::Before023) => code.before.push(file.to_owned()),
+                Some(Generation::From023) => code.from.push(file.to_owned()),
+                None => {}
+            }
         }
     }
     code
+}
+
+/// The modules in the folder of the hooks: PocketBase loads those that hooks require.
+fn modules<'a>(scope: &'a Scope<'_>, folders: &Folders) -> Vec<&'a str> {
+    let Some(hooks) = folders.hooks.as_deref().and_then(|folder| scope.folder(folder)) else { return Vec::new() };
+    let files = scope.tree.texts_below(&hooks).map(|(path, _)| path);
+    let is_own = |path: &str| !path.split('/').any(|name| name == "node_modules");
+    files.filter(|path| paths::ends_in(path, &[".js", ".cjs"]) && !is_hook(paths::name(path)) && is_own(path)).collect()
 }
 
 /// The files that PocketBase loads: those in the folders themselves.
@@ -99,15 +113,20 @@ fn files<'a>(scope: &'a Scope<'_>, folders: &Folders) -> Vec<&'a str> {
     all
 }
 
-/// What one file says; of contradicting words the more frequent ones.
+/// What one file says; of contradicting words the more frequent ones, and what is only supposed where they say nothing.
 fn of_text(parser: &mut Parser, text: &str) -> Option<Generation> {
     let tree = parser.parse(text, None)?;
+    more(nodes(&tree).filter_map(|node| words::judge(node, text)))
+        .or_else(|| more(nodes(&tree).filter_map(|node| words::suppose(node, text))))
+}
+
+/// What is said more often.
+fn more(words: impl Iterator<Item = Generation>) -> Option<Generation> {
     let (mut before, mut from) = (0_usize, 0_usize);
-    for node in nodes(&tree) {
-        match words::judge(node, text) {
-            Some(Generation::Before023) => before += 1,
-            Some(Generation::From023) => from += 1,
-            None => {}
+    for word in words {
+        match word {
+            Generation::Before023 => before += 1,
+            Generation::From023 => from += 1,
         }
     }
     match before.cmp(&from) {

@@ -8,8 +8,9 @@ use super::{
     folders::Folders,
     paths,
     recipes::{Kind, Recipe, Role, is_role, versions},
+    version,
 };
-use crate::builder::lab_toml::ServerKind;
+use crate::builder::{lab_toml::ServerKind, tree::Kind as Entry};
 
 mod reads;
 
@@ -17,7 +18,7 @@ pub(super) use reads::reads;
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::PocketBase,
-    looked_for: "`pb_hooks` with `*.pb.js`, `pb_migrations` with `*.js`, `pb_public` with files, or something that fetches PocketBase",
+    looked_for: "`pb_hooks` with `*.pb.js`, `pb_migrations` with `*.js`, `pb_public` with files, an exported `pb_schema.json`, or something that fetches PocketBase",
     find,
 };
 
@@ -72,7 +73,7 @@ fn by_content(scope: &Scope<'_>, depth: usize) -> BTreeMap<String, Found> {
         let own = FOLDERS.iter().find(|(known, ..)| *known == name);
         let role = match own {
             Some((_, role, counts)) => scope.tree.holds(&path, counts).then_some(*role),
-            None if is_role(scope, &path, Role::Hooks) => Some(Role::Hooks),
+            None if is_role(scope, &path, Role::Hooks) && !is_home(scope, &path) => Some(Role::Hooks),
             None if name.contains("migrations") && is_role(scope, &path, Role::Migrations) => Some(Role::Migrations),
             None => None,
         };
@@ -89,6 +90,13 @@ fn by_content(scope: &Scope<'_>, depth: usize) -> BTreeMap<String, Found> {
         }
     }
     all
+}
+
+/// Whether PocketBase's own folders are in a folder: then it does not load hooks that lie beside them.
+fn is_home(scope: &Scope<'_>, folder: &str) -> bool {
+    let own = |name: &str| name == "pb_data" || FOLDERS.iter().any(|(known, ..)| *known == name);
+    let mut inside = scope.tree.children(folder).filter(|(_, kind)| !matches!(kind, Entry::File { .. }));
+    inside.any(|(path, _)| own(&paths::name(path).to_ascii_lowercase()))
 }
 
 /// Apps by what recipes call their folders.
@@ -182,8 +190,8 @@ pub(super) fn fetches(recipe: &Recipe<'_>) -> bool {
     is_image || recipe.text.contains("pocketbase/releases") || versions::pinned(recipe).is_some()
 }
 
-/// What is left of an app when none of its folders are there: committed data, a program, or something that fetches
-/// PocketBase.
+/// What is left of an app when none of its folders are there: committed data, a program, something that fetches
+/// PocketBase, or collections that it exported.
 fn traces(scope: &Scope<'_>) -> Option<Candidate> {
     let genuine = |path: &str| candidate::decoy(paths::parent(path), &scope.root).is_none();
     let data = scope.tree.below(&scope.root).find(|(path, _)| path.ends_with("pb_data/data.db") && genuine(path));
@@ -193,7 +201,12 @@ fn traces(scope: &Scope<'_>) -> Option<Candidate> {
         Some((path, _)) => (path, "is there: data of the official PocketBase"),
         None => match program() {
             Some((path, _)) => (path, "is there: PocketBase with nothing but its own"),
-            None => (recipe()?.path, "runs PocketBase: the official one with nothing but its own"),
+            None => match recipe() {
+                Some(recipe) => (recipe.path, "runs PocketBase: the official one with nothing but its own"),
+                None => {
+                    (version::exports(scope).next()?, "is there: collections that the official PocketBase exported")
+                }
+            },
         },
     };
     let mut candidate =

@@ -2,12 +2,13 @@
 //! they name and never run.
 
 use super::{Scope, candidate, paths};
+use crate::builder::tree::is_scripts_folder;
 
 pub(super) mod dockerfile;
 mod folders;
 pub(super) mod versions;
 
-pub(super) use folders::{Named, Role, is_role, named};
+pub(super) use folders::{Named, Role, hooks, is_role, named};
 
 /// What kind of file, in the order in which they are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,8 @@ pub(super) enum Kind {
     Script,
     /// The scripts in a `package.json`.
     Package,
+    /// A program that names PocketBase, in a folder for scripts: it is believed about the version, not about folders.
+    Program,
     /// A `README`.
     Readme,
     /// A change log that came with PocketBase.
@@ -51,6 +54,7 @@ impl<'a> Recipe<'a> {
     pub(super) fn all(tree: &'a super::Tree) -> Vec<Self> {
         let mut all: Vec<Self> =
             tree.texts().filter_map(|(path, text)| Some(Self { kind: kind(path)?, path, text: start(text) })).collect();
+        all.retain(|recipe| recipe.kind != Kind::Program || recipe.text.contains("pocketbase"));
         all.sort_by_key(|recipe| (recipe.kind, recipe.is_aside(), paths::depth(recipe.path)));
         all.truncate(MAX_RECIPES);
         all
@@ -60,6 +64,11 @@ impl<'a> Recipe<'a> {
     pub(super) fn is_aside(&self) -> bool {
         let name = paths::name(self.path).to_ascii_lowercase();
         name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| ASIDE.contains(&word)) || is_decoy(self.path)
+    }
+
+    /// Whether it is believed about folders.
+    fn says_folders(&self) -> bool {
+        !matches!(self.kind, Kind::Program | Kind::Changelog)
     }
 
     /// Whether PocketBase is what it is about.
@@ -85,28 +94,33 @@ fn kind(path: &str) -> Option<Kind> {
         _ if (name.starts_with("dockerfile") && !name.ends_with(".dockerignore")) || name.ends_with(".dockerfile") => {
             Kind::Dockerfile
         }
-        _ if is_yaml && (name.starts_with("docker-compose") || name.starts_with("compose.")) => Kind::Compose,
+        _ if is_yaml && name.contains("compose") => Kind::Compose,
         _ if name.starts_with("readme") => Kind::Readme,
         _ if name.ends_with("changelog.md") => Kind::Changelog,
         ".tool-versions" | "mise.toml" | ".mise.toml" | ".pb-version" | ".pb_version" | ".pocketbase-version" => {
             Kind::Script
         }
-        "makefile" | "gnumakefile" | "justfile" | ".justfile" | "procfile" | "procfile.dev" | "taskfile.yml"
-        | "taskfile.yaml" | "fly.toml" | "render.yaml" | "railway.json" | "railway.toml" | "nixpacks.toml"
-        | ".gitlab-ci.yml" => Kind::Script,
+        "makefile" | "gnumakefile" | "devbox.json" | "captain-definition" | "justfile" | ".justfile" | "procfile"
+        | "procfile.dev" | "taskfile.yml" | "taskfile.yaml" | "fly.toml" | "render.yaml" | "railway.json"
+        | "railway.toml" | "nixpacks.toml" | ".gitlab-ci.yml" => Kind::Script,
         _ if is_yaml && paths::parent(path).ends_with(".github/workflows") => Kind::Script,
         _ if name.starts_with(".env") || paths::ends_in(&name, &[".env"]) || name.starts_with("env.") => Kind::Script,
         _ if matches!(extension, Some("sh" | "ps1" | "bat")) => Kind::Script,
         // `install-pocketbase.mjs`; what is in PocketBase's own folders is code of the app
-        _ if matches!(extension, Some("js" | "mjs" | "cjs" | "ts" | "py"))
+        _ if is_code(extension)
             && (name.contains("pocketbase") || name.contains("pb"))
             && !name.contains(".pb.")
             && !paths::name(paths::parent(path)).starts_with("pb_") =>
         {
             Kind::Script
         }
+        _ if is_code(extension) && is_scripts_folder(paths::parent(path)) => Kind::Program,
         _ => return None,
     })
+}
+
+fn is_code(extension: Option<&str>) -> bool {
+    matches!(extension, Some("js" | "mjs" | "cjs" | "ts" | "py"))
 }
 
 impl Scope<'_> {

@@ -21,6 +21,7 @@ const RUNNER: &str = "package main\n\nimport \"example.com/app/internal/app\"\n\
 const MAKER: &str = "package app\n\nimport \"github.com/pocketbase/pocketbase\"\n\nvar New = pocketbase.New\n";
 const CALLER: &str = "package main\n\nimport \"example.com/app/internal/app\"\n\nfunc main() { app.New() }\n";
 const PLAIN_MAIN: &str = "package main\n\nfunc main() {}\n";
+const OLD_SCHEMA: &str = r#"[{"id":"a","name":"posts","type":"base","schema":[{"name":"title","type":"text"}]}]"#;
 const VITE: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SVELTEKIT: &str = r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7","@sveltejs/kit":"2"}}"#;
 const ALLOWS: &str = "# what may build\nonlyBuiltDependencies:\n  - esbuild\n";
@@ -267,6 +268,12 @@ fn reasons_tell_what_was_passed_over() {
         ("SvelteKit with a server", "rendered by a server"),
         ("a committed page that no build writes", "served as it is"),
         ("frontends that are as likely", "could both be the frontend"),
+        ("an export of old collections, and nothing else", "the dashboard imports it"),
+        (
+            "a hook beside PocketBase's own folders, which it does not load",
+            "`pocketbase/a.pb.js` is in no folder of hooks",
+        ),
+        ("an export of old collections, and nothing else", "`pocketbase/pb_schema.json` is for the API before 0.23"),
     ] {
         let plan = plan(find(name)).expect(name);
         let mut told = plan.reasons.iter().chain(&plan.warnings);
@@ -339,11 +346,12 @@ fn variables_that_the_code_reads_are_hints() {
     let hints = |files: Files| plan(files).unwrap().env_hints;
     let found = hints(&[
         ("pb_hooks/main.pb.js", HOOK),
+        ("pb_hooks/lib/mail.js", "mail(process.env.FROM, process.env['TO'], process.env[name], process.env)"),
         ("pb_migrations/1_a.js", "migrate((app) => { $os.getenv( \"ADMIN\" ) })"),
         ("other/pb.js", "$os.getenv('NOT')"),
         (".env.example", "MAIL=x\nKEY=\n"),
     ]);
-    assert_eq!(found, ["ADMIN", "KEY", "MAIL"]);
+    assert_eq!(found, ["ADMIN", "FROM", "KEY", "MAIL", "TO"]);
     let found = hints(&[
         ("go.mod", GO_MOD),
         ("main.go", PROGRAM),

@@ -44,7 +44,7 @@ pub(super) fn hints(scope: &Scope<'_>, code: &[Option<&str>], module: Option<&st
     });
     let mut names: BTreeSet<&str> = near.flat_map(|(_, text)| assigned(text).map(|(name, _)| name)).collect();
     let scripts = code.iter().flatten().flat_map(|folder| scope.tree.texts_below(folder));
-    names.extend(scripts.flat_map(|(_, text)| arguments(text, &["$os.getenv("])));
+    names.extend(scripts.flat_map(|(_, text)| arguments(text, &["$os.getenv(", "process.env["]).chain(members(text))));
     let program = module.into_iter().flat_map(|module| go::files(scope, module));
     // `env:"NAME,required"` of a field
     names.extend(program.flat_map(|(_, text)| arguments(text, READS)).filter_map(|said| said.split(',').next()));
@@ -60,6 +60,17 @@ pub(super) fn arguments<'a>(text: &'a str, calls: &'a [&'a str]) -> impl Iterato
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
         let (argument, _) = rest[1..].split_once(quote)?;
         Some(argument)
+    })
+}
+
+/// The names in `process.env.NAME`.
+fn members(text: &str) -> impl Iterator<Item = &str> {
+    const BEFORE: &str = "process.env.";
+    text.match_indices(BEFORE).filter_map(|(at, _)| {
+        let rest = &text[at + BEFORE.len()..];
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        // tools that put files together leave this one
+        Some(&rest[..end]).filter(|name| *name != "NODE_ENV")
     })
 }
 

@@ -8,7 +8,11 @@ use super::{
     paths, pocketbase,
     recipes::{Kind, Recipe, versions},
 };
-use crate::{builder::lab_toml::ServerKind, pocketbase::Generation, release::FIRST_WITH_HOOKS};
+use crate::{
+    builder::{lab_toml::ServerKind, tree::SCHEMA},
+    pocketbase::Generation,
+    release::FIRST_WITH_HOOKS,
+};
 
 /// The minor version of PocketBase since which it says that it is up. Source: its change log.
 pub(super) const FIRST_WITH_HEALTH: u64 = 10;
@@ -22,7 +26,8 @@ struct Pin {
     file: String,
 }
 
-/// What `lab.toml` says, else what the repository pins, else what its code and its SDK are for, else the embedder's.
+/// What `lab.toml` says, else what the repository pins, else what its code, its exported collections or its SDK are for,
+/// else the embedder's.
 /// Code of one generation has a veto over a version of the other: it would not run there.
 pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, notes: &mut Notes) -> String {
     let code = generation::read(scope, folders);
@@ -76,6 +81,11 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
             "PocketBase {version}: `{}` names {}, and runs on the newest of before 0.23",
             pin.file, pin.version
         ));
+        return version;
+    }
+    if let Some((generation, file)) = exported(scope) {
+        let version = newest(scope, generation);
+        notes.say(format!("PocketBase {version}: the export of collections `{file}` is for the API {generation}"));
         return version;
     }
     if let Some((generation, file)) = sdk(scope) {
@@ -163,6 +173,36 @@ fn pins(scope: &Scope<'_>, chosen: &Candidate) -> Vec<Pin> {
     all.extend(packed.take(8).filter_map(|path| pin(versions::of_archive(paths::name(path))?, path)));
     all.extend(told.into_iter().filter_map(of));
     all
+}
+
+/// What an export of collections is of: each has its fields as `schema` before 0.23, as `fields` since.
+fn exported(scope: &Scope<'_>) -> Option<(Generation, String)> {
+    let file = exports(scope).next()?;
+    let text = scope.tree.text(file)?;
+    let first = |key: &str| {
+        let mut found = text.match_indices(key);
+        found.find_map(|(at, _)| text[at + key.len()..].trim_start().starts_with(':').then_some(at))
+    };
+    let generation = match (first("\"schema\""), first("\"fields\"")) {
+        (Some(old), Some(new)) if old < new => Generation::Before023,
+        (Some(_), None) => Generation::Before023,
+        (_, Some(_)) => Generation::From023,
+        (None, None) => return None,
+    };
+    Some((generation, file.to_owned()))
+}
+
+/// The committed exports of collections that are not in a folder such as `docs`, the nearest to the root first.
+pub(super) fn exports<'a>(scope: &'a Scope<'_>) -> impl Iterator<Item = &'a str> {
+    let all = scope.tree.texts_below(&scope.root).map(|(path, _)| path);
+    let is_export = |path: &&str| {
+        let name = paths::name(path).to_ascii_lowercase();
+        name.starts_with(SCHEMA) && paths::ends_in(&name, &[".json"])
+    };
+    let genuine = all.filter(is_export).filter(|path| candidate::decoy(paths::parent(path), &scope.root).is_none());
+    let mut found: Vec<&str> = genuine.collect();
+    found.sort_by_key(|path| paths::depth(path));
+    found.into_iter()
 }
 
 /// What the JavaScript SDK of a `package.json` is for: 0.22 of it came with 0.23 of PocketBase. Source: PocketBase's

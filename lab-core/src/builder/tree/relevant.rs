@@ -5,6 +5,9 @@ use super::paths;
 /// Enough of a lock file to know its generation, or of a change log to know the newest version.
 const HEAD: u64 = 4 << 10;
 
+/// How the files are called that PocketBase's dashboard exports collections to.
+pub const SCHEMA: &str = "pb_schema";
+
 /// The whole file, as far as the limits allow.
 const WHOLE: u64 = u64::MAX;
 
@@ -31,6 +34,8 @@ const NAMES: &[(&str, u64)] = &[
     (".gitattributes", HEAD),
     ("makefile", WHOLE),
     ("gnumakefile", WHOLE),
+    ("devbox.json", HEAD),
+    ("captain-definition", HEAD),
     ("justfile", WHOLE),
     (".justfile", WHOLE),
     ("procfile", HEAD),
@@ -72,10 +77,9 @@ const STARTS: &[(&str, u64)] = &[
     (".eleventy.", WHOLE),
     ("eleventy.config.", WHOLE),
     ("dockerfile", WHOLE),
-    ("docker-compose", WHOLE),
-    ("compose.", WHOLE),
     ("readme", 64 << 10),
     (".env.", HEAD),
+    (SCHEMA, 16 << 10),
 ];
 
 /// Files by how the name ends.
@@ -102,8 +106,13 @@ pub fn relevant(path: &str) -> u64 {
     let folder = paths::parent(path);
     let is_workflow = folder.ends_with(".github/workflows") && paths::ends_in(&name, &[".yml", ".yaml"]);
     let is_code = paths::ends_in(&name, &[".js", ".ts", ".mjs", ".cjs", ".py"]);
-    let is_script = is_code && (name.contains("pocketbase") || name.contains("pb"));
-    if is_workflow || is_script || is_migration(&name) || (is_code && is_codes_folder(folder)) { WHOLE } else { 0 }
+    let is_script = is_code && (name.contains("pocketbase") || name.contains("pb") || is_scripts_folder(folder));
+    let is_compose = name.contains("compose") && paths::ends_in(&name, &[".yml", ".yaml"]);
+    if is_workflow || is_script || is_compose || is_migration(&name) || (is_code && is_codes_folder(folder)) {
+        WHOLE
+    } else {
+        0
+    }
 }
 
 /// Whether a folder's name says that it holds hooks or migrations, or it is in PocketBase's folder of hooks.
@@ -111,6 +120,11 @@ fn is_codes_folder(folder: &str) -> bool {
     let name = paths::name(folder).to_ascii_lowercase();
     let is_inside = || folder.split('/').any(|name| name == "pb_hooks");
     name.starts_with("pb_") || name.contains("migrations") || name.contains("hooks") || is_inside()
+}
+
+/// Whether a folder is for scripts, by its name.
+pub fn is_scripts_folder(folder: &str) -> bool {
+    ["scripts", "script", "bin", "tools"].contains(&paths::name(folder).to_ascii_lowercase().as_str())
 }
 
 /// Whether PocketBase could have given a migration that name: seconds since 1970, then words.

@@ -35,6 +35,12 @@ pub(super) fn plain(scope: &Scope<'_>, chosen: &Candidate) -> Option<String> {
     // a page in a Flutter project is a template for its build
     let is_flutter = |folder: &str| scope.tree.is_file(&paths::join(folder, "pubspec.yaml"));
     let free = roots.into_iter().flatten().filter(|root| !is_package(root) && !is_flutter(root));
-    let mut folders = free.flat_map(|root| PLAIN.iter().map(|name| paths::join(root, name)));
+    let mut folders = free.flat_map(|root| PLAIN.iter().flat_map(|name| called(scope, root, name)));
     folders.find(|folder| has_page(scope, folder) && !is_package(folder) && !is_flutter(folder))
+}
+
+/// What is in a folder by that name, in small letters or capitals.
+fn called(scope: &Scope<'_>, root: &str, name: &str) -> Vec<String> {
+    let all = scope.tree.children(root).map(|(path, _)| path);
+    all.filter(|path| paths::name(path).eq_ignore_ascii_case(name)).map(str::to_owned).collect()
 }

@@ -173,7 +173,7 @@ fn is_named(scope: &Scope<'_>, folder: &str) -> bool {
                         inside(from) || (folder == base && matches!(from.as_str(), "." | "./" | "package.json"))
                     })
             }
-            Kind::Script | Kind::Package | Kind::Compose => recipe.text.lines().any(line_says),
+            Kind::Script | Kind::Package | Kind::Program | Kind::Compose => recipe.text.lines().any(line_says),
             Kind::Readme | Kind::Changelog => false,
         }
     })

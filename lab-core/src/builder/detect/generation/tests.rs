@@ -14,10 +14,17 @@ fn code_is_told_by_what_it_calls() {
         "migrate((db) => { const dao = new Dao(db); return dao.saveCollection(null) }, (db) => null)",
         "migrate(function (db) { db.newQuery('x').execute() })",
         "migrate(db => { })",
+        "migrate((db) => Dao(db).importCollections([{}].map((item) => unmarshal(item, new Collection())), true, null))",
+        "migrate((x) => Dao(x).importCollections([], true, null))",
+        "migrate((x) => { const admin = new Admin(); return Dao(x).saveAdmin(admin) })",
         "onRecordBeforeCreateRequest((e) => { throw new BadRequestError('no') }, 'posts')",
         "routerAdd('GET', '/hello/:name', (c) => c.json(200, {}))",
         "cronAdd('x', '* * * * *', () => { $app.dao().findRecordById('a', 'b') })",
         "const c = new Collection({ name: 'a', schema: [{ name: 'fields' }] })",
+        "onRecordAfterCreateRequest((e) => { const ip = e.httpContext.realIp() })",
+        "onRealtimeDisconnectRequest((e) => console.log(e.client.id()))",
+        "onModelBeforeUpdate((e) => { e.dao.saveRecord(e.model) })",
+        "routerAdd('GET', '/x', (c) => { const agent = c.request().header.get('User-Agent') })",
     ] {
         assert_eq!(generation(code), Some(Generation::Before023), "{code}");
     }
@@ -27,6 +34,13 @@ fn code_is_told_by_what_it_calls() {
         "routerAdd('GET', '/hello/{name}', (e) => e.json(200, {}), $apis.requireAuth())",
         "cronAdd('x', '* * * * *', () => { $app.findRecordById('a', 'b') })",
         "async function f() { for await (const x of y) {} }\nonBootstrap((e) => e.next())",
+        "migrate((app) => null)",
+        "migrate((db) => { const c = db.findCollectionByNameOrId('a'); c.listRule = ''; db.save(c) }, (db) => null)",
+        "migrate((db) => { db.save(new Collection({ name: 'a', fields: [] })) }, (db) => { db.delete('a') })",
+        "routerAdd('GET', '/x', (c) => { const agent = c.request.header.get('User-Agent') })",
+        "routerAdd('GET', '/x', (e) => e.json(200, { id: e.auth?.id }))",
+        "onRecordConfirmVerificationRequest((e) => { const form = new RecordUpsertForm($app, e.record) })",
+        "onMailerRecordPasswordResetSend((e) => {})",
         // TypeScript is no JavaScript, but what is around it is still read
         "const x: string = 'a';\nonRecordCreate((e: core.RecordEvent) => { e.next() })",
     ] {
@@ -38,6 +52,9 @@ fn code_is_told_by_what_it_calls() {
         "const text = 'onRecordBeforeCreateRequest(() => new Dao(db))'",
         "cronAdd('x', '* * * * *', () => console.log(`e.next()`))",
         "}}}} not ((( code",
+        "const form = new RecordUpsertForm($app, new Record(null))",
+        "const collection = unmarshal({ name: 'a' }, new Collection())",
+        "onRecordAuthRequest((e) => {})\nonRecordsListRequest((e) => {})\nonRealtimeConnectRequest((e) => {})",
     ] {
         assert_eq!(generation(code), None, "{code}");
     }

@@ -81,7 +81,7 @@ pub(in super::super) fn is_role(scope: &Scope<'_>, path: &str, role: Role) -> bo
 /// Every folder that a recipe names and that is what it should be.
 pub(in super::super) fn named(scope: &Scope<'_>) -> Vec<Named> {
     let mut all: Vec<Named> = Vec::new();
-    for recipe in scope.recipes.iter().filter(|recipe| recipe.kind != Kind::Changelog && !recipe.is_aside()) {
+    for recipe in scope.recipes.iter().filter(|it| it.says_folders() && !it.is_aside()) {
         if !recipe.names_pocketbase() {
             continue;
         }
@@ -96,6 +96,17 @@ pub(in super::super) fn named(scope: &Scope<'_>) -> Vec<Named> {
         }
     }
     all
+}
+
+/// How recipes call folders of hooks, there or not.
+pub(in super::super) fn hooks(scope: &Scope<'_>) -> Vec<String> {
+    let recipes = scope.recipes.iter().filter(|it| it.says_folders() && !it.is_aside() && it.names_pocketbase());
+    let said = recipes.flat_map(|recipe| said(recipe).into_iter().take(MAX_SAID));
+    let mut names: Vec<String> =
+        said.filter(|(role, _)| *role == Role::Hooks).map(|(_, path)| paths::name(&path).to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Where a path that a recipe says may start.

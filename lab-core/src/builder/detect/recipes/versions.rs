@@ -16,7 +16,7 @@ pub(in super::super) fn pinned_with(recipe: &Recipe<'_>, others: &BTreeMap<Strin
         Kind::Changelog => changelog(recipe.text),
         Kind::Readme => url(recipe.text, &BTreeMap::new()).or_else(|| prose(recipe.text)),
         Kind::Compose => image(recipe.text, others).or_else(|| general(recipe, others)),
-        Kind::Dockerfile | Kind::Script | Kind::Package => {
+        Kind::Dockerfile | Kind::Script | Kind::Package | Kind::Program => {
             general(recipe, others).or_else(|| image(recipe.text, others))
         }
     }
@@ -91,7 +91,7 @@ fn url(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     const BEFORE: &[&str] = &["pocketbase/releases/download/", "pocketbase/releases/tag/", "pocketbase_"];
     for before in BEFORE {
         for (at, _) in text.match_indices(before) {
-            let rest = text[at + before.len()..].trim_start_matches('v');
+            let rest = text[at + before.len()..].trim_start_matches(['v', '"', '\'']);
             if let Some(version) = exact(rest) {
                 return Some(version);
             }
@@ -103,9 +103,9 @@ fn url(text: &str, variables: &BTreeMap<String, String>) -> Option<String> {
     None
 }
 
-/// The value of the variable that a text begins with: `$NAME`, `${NAME}`, `$(NAME)`.
+/// The value of the variable that a text begins with: `$NAME`, `${NAME}`, `$(NAME)`, `%NAME%`, `{NAME}`.
 fn value<'a>(text: &str, variables: &'a BTreeMap<String, String>) -> Option<&'a str> {
-    let name = text.strip_prefix('$')?.trim_start_matches(['{', '(']);
+    let name = text.strip_prefix(['$', '%', '{'])?.trim_start_matches(['{', '(']);
     let name = &name[..name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len())];
     // `$PB_VERSION_linux` is written `${PB_VERSION}_linux`, so a name ends where a variable does
     let value = variables.get(name).or_else(|| variables.get(name.split("_linux").next()?));

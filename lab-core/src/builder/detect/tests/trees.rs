@@ -1,8 +1,8 @@
 //! Trees, and the plan of each on one line.
 
 use super::{
-    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OTHER_MOD, OWN, PLAIN, PLAIN_MAIN,
-    RELEASED, RUNNER, SEEDER, SVELTEKIT, VITE,
+    ALLOWS, ASTRO, CALLER, FETCHES, Files, GO_MOD, INDIRECT_MOD, MAIN, MAKER, OLD_SCHEMA, OTHER_MOD, OWN, PLAIN,
+    PLAIN_MAIN, RELEASED, RUNNER, SEEDER, SVELTEKIT, VITE,
 };
 
 pub(super) const TREES: &[(&str, Files, &str)] = &[
@@ -66,6 +66,34 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks",
     ),
     ("only files to serve", &[("pb_public/index.html", "")], "pb 1.2.3; public pb_public"),
+    (
+        "hooks whose build writes to a folder that only a start script names",
+        &[
+            ("migrations/1754654547_a.js", "migrate((app) => {})"),
+            ("start.sh", "pocketbase serve --hooksDir hooks --migrationsDir migrations"),
+            ("pb_hooks/package.json", r#"{"scripts":{"build":"tsup './src/hooks/*.ts' -d ../hooks"}}"#),
+            ("pb_hooks/src/hooks/index.pb.ts", ""),
+        ],
+        "pb 1.2.3; hooks hooks; migrations migrations; made by npm run build",
+    ),
+    (
+        "hooks that are only the source of a build",
+        &[
+            ("app/pb_migrations/1.js", ""),
+            ("app/src/a.pb.js", "import x from './lib/x'"),
+            ("app/package.json", r#"{"scripts":{"build":"tsup './src/**/*' -d ./pb_hooks"}}"#),
+        ],
+        "pb 1.2.3; hooks app/pb_hooks; migrations app/pb_migrations; made by npm run build",
+    ),
+    (
+        "hooks of another name beside a build that makes others",
+        &[
+            ("hooks/a.pb.js", ""),
+            ("app/package.json", r#"{"scripts":{"build":"tsup './src/**/*' -d ./pb_hooks"}}"#),
+            ("app/pb_migrations/1.js", ""),
+        ],
+        "pb 1.2.3; hooks hooks; migrations app/pb_migrations",
+    ),
     (
         "what hooks and migrations read beside their folders",
         &[
@@ -784,6 +812,11 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks; frontend web [npm install, npm run generate] web/.output/public",
     ),
     (
+        "a hook beside PocketBase's own folders, which it does not load",
+        &[("pocketbase/a.pb.js", ""), ("pocketbase/pb_migrations/1.js", ""), ("pocketbase/pb_data/data.db", "SQLite")],
+        "pb 1.2.3; migrations pocketbase/pb_migrations; seed pocketbase/pb_data",
+    ),
+    (
         "folders of other names, one of which is another tool's",
         &[
             ("pocketbase/hooks/a.pb.js", ""),
@@ -849,6 +882,62 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             "FROM alpine\nARG PB_VERSION=0.28.4\nADD https://github.com/pocketbase/pocketbase/releases/download/v${PB_VERSION}/x.zip /\n",
         )],
         "pb 0.28.4",
+    ),
+    (
+        "an export of old collections, and nothing else",
+        &[("pocketbase/pb_schema.json", OLD_SCHEMA), ("tools/start-pb.sh", "./pocketbase/pocketbase serve")],
+        "pb 0.22.27",
+    ),
+    (
+        "an export of collections that says more than the SDK",
+        &[
+            ("pb_public/index.html", ""),
+            ("docs/pb_schema.json", OLD_SCHEMA),
+            ("pb_schema.json", r#"[ { "id": "a", "type": "base", "fields" : [] } ]"#),
+            ("package.json", r#"{"dependencies":{"pocketbase":"^0.21.0"}}"#),
+        ],
+        "pb 1.2.3; public pb_public",
+    ),
+    (
+        "a pin that says more than an export of collections",
+        &[("compose.yml", "services:\n  x:\n    image: x/pocketbase:0.28.4\n"), ("pb_schema.json", OLD_SCHEMA)],
+        "pb 0.28.4",
+    ),
+    (
+        "a script that fetches PocketBase and is called otherwise",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("hooks/index.html", ""),
+            (
+                "scripts/setup.mjs",
+                "const PB_VERSION = '0.28.4', PUBLIC_DIR = 'hooks'\nget(`https://github.com/pocketbase/pocketbase/releases`)\n",
+            ),
+        ],
+        "pb 0.28.4; hooks pb_hooks",
+    ),
+    (
+        "a script that is about something else",
+        &[("pb_hooks/a.pb.js", ""), ("scripts/setup.js", "const PB_VERSION = '0.28.4' // of protobuf")],
+        "pb 1.2.3; hooks pb_hooks",
+    ),
+    (
+        "a compose file by its last word",
+        &[("pb_hooks/a.pb.js", ""), ("pocketbase-compose.yml", "services:\n  x:\n    image: x/pocketbase:0.28.4\n")],
+        "pb 0.28.4; hooks pb_hooks",
+    ),
+    (
+        "hooks whose modules say the generation",
+        &[
+            ("pb_hooks/a.pb.js", "routerAdd('GET', '/a', (c) => require(`${__hooks}/lib/a.js`)(c))"),
+            ("pb_hooks/lib/a.js", "module.exports = (c) => c.json(200, $app.dao().findRecordById('a', 'b'))"),
+            ("pb_hooks/node_modules/x/x.js", "$app.findRecordById('a', 'b')"),
+        ],
+        "pb 0.22.27; hooks pb_hooks",
+    ),
+    (
+        "a page in a folder in capitals",
+        &[("pb_hooks/a.pb.js", ""), ("Frontend/index.html", "")],
+        "pb 1.2.3; hooks pb_hooks; public Frontend",
     ),
     (
         "lab.toml names the root",
