@@ -32,6 +32,7 @@ mod programs;
 mod reads;
 mod recipes;
 mod requires;
+mod settings;
 mod variables;
 mod version;
 

@@ -46,10 +46,10 @@ pub(super) struct Rank {
     pub pointed: bool,
     /// It is recognised by its content, not only by what fetches or accompanies PocketBase.
     pub content: bool,
+    /// What in its folder fetches PocketBase, and what starts it from elsewhere: what is nearer to the root may be left over.
+    pub fetched: u8,
     /// The nearer to the root the better.
     pub near: Reverse<usize>,
-    /// What in its folder fetches PocketBase, and what starts it from elsewhere.
-    pub fetched: u8,
     /// Its folder has a name that backends have.
     pub named: bool,
 }

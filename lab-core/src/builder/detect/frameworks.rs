@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Scope, package::Package, paths};
+use super::{
+    Scope,
+    package::Package,
+    paths,
+    settings::{self, Said},
+};
 
 /// What a build gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +91,7 @@ fn server(_: &Scope<'_>, _: &Package) -> Verdict {
 fn next(scope: &Scope<'_>, package: &Package) -> Verdict {
     let config = package.config(scope, "next.config.");
     if config.contains("output:'export'") || package.script("build").contains("next export") {
-        files(Some(&setting(&config, "distDir").unwrap_or_else(|| "out".to_owned())))
+        files(Some(&settings::text(&config, "distDir").unwrap_or_else(|| "out".to_owned())))
     } else {
         Verdict::Server { instead: "`output: 'export'` in its configuration" }
     }
@@ -109,10 +114,13 @@ fn nuxt(scope: &Scope<'_>, package: &Package) -> Verdict {
 }
 
 fn sveltekit(scope: &Scope<'_>, package: &Package) -> Verdict {
-    let config = package.config(scope, "svelte.config.");
-    let names = |adapter: &str| config.contains(adapter) || (config.is_empty() && package.has(adapter));
+    let own = package.config(scope, "svelte.config.");
+    // from SvelteKit 3 on it may be in Vite's
+    let config = if own.is_empty() { package.config(scope, "vite.config.") } else { own.clone() };
+    let is_silent = own.is_empty() && !config.contains("adapter");
+    let names = |adapter: &str| config.contains(adapter) || (is_silent && package.has(adapter));
     if names("@sveltejs/adapter-static") {
-        files(Some(&setting(&config, "pages").unwrap_or_else(|| "build".to_owned())))
+        files(Some(&settings::text(&config, "pages").unwrap_or_else(|| "build".to_owned())))
     } else {
         Verdict::Server { instead: "`@sveltejs/adapter-static` in its configuration" }
     }
@@ -152,26 +160,36 @@ fn astro(scope: &Scope<'_>, package: &Package) -> Verdict {
     } else if has_adapter {
         files(Some("dist/client"))
     } else {
-        files(Some(&setting(&config, "outDir").unwrap_or_else(|| "dist".to_owned())))
+        files(Some(&settings::text(&config, "outDir").unwrap_or_else(|| "dist".to_owned())))
     }
 }
 
 fn vite(scope: &Scope<'_>, package: &Package) -> Verdict {
-    let script = package.script("build");
-    let mut words = script.split_whitespace().skip_while(|word| *word != "--outDir").skip(1);
-    let said = words.next().map(|word| word.trim_matches(['"', '\'']).to_owned());
+    let script = package.build_script().map(|name| package.script(name)).unwrap_or_default();
     let config = package.config(scope, "vite.config.");
-    // `outDir: path.resolve(__dirname, '../pb_public')`
-    let called = || {
-        let (_, rest) = config.split_once("outDir:")?;
-        let arguments = rest.split(')').next().filter(|_| rest.contains("resolve(") || rest.contains("join("))?;
-        let (_, value) = arguments.split_once("__dirname,'").or_else(|| arguments.split_once("dirname,'"))?;
-        Some(value.split('\'').next()?.to_owned())
+    // what is said is relative to `root`, which some set to the folder of their sources
+    let root = match settings::folder(&config, "root") {
+        Said::Folder(root) | Said::Own(root) if !root.starts_with('/') => root,
+        _ => String::new(),
     };
-    let output = said.or_else(|| setting(&config, "outDir")).or_else(called).unwrap_or_else(|| "dist".to_owned());
-    // relative to `root`, which some set to the folder of their sources
-    let root = setting(&config, "root").filter(|root| !root.starts_with('/')).unwrap_or_default();
-    files(paths::normal(&root, &output).as_deref().or(Some(&output)))
+    let from_root = |path: String| paths::normal(&root, &path).unwrap_or(path);
+    let output = match (flag(&script, "--outDir"), settings::folder(&config, "outDir")) {
+        (Some(said), _) => Some(from_root(said.to_owned())),
+        (None, Said::Folder(said)) => Some(from_root(said)),
+        (None, Said::Own(said)) => Some(said),
+        (None, Said::Nothing) => Some(from_root("dist".to_owned())),
+        (None, Said::Unknown) => None,
+    };
+    files(output.as_deref())
+}
+
+/// What a script gives to an option: `--outDir ../dist`, `--outDir=dist`.
+fn flag<'a>(script: &'a str, name: &str) -> Option<&'a str> {
+    let mut words = script.split_whitespace();
+    let value =
+        words.find_map(|word| word.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('=')))?;
+    let value = value.strip_prefix('=').or_else(|| words.next())?;
+    Some(value.trim_matches(['"', '\'']))
 }
 
 /// Vite is often there only for tests or a library.
@@ -200,11 +218,4 @@ fn angular(scope: &Scope<'_>, package: &Package) -> Verdict {
         (Some(browser), _) => files(Some(&format!("{base}/{browser}"))),
         (None, true) => files(Some(&format!("{base}/browser"))),
     }
-}
-
-/// The text that a configuration gives to `name`, looked for and not evaluated.
-fn setting(config: &str, name: &str) -> Option<String> {
-    let (_, rest) = config.split_once(&format!("{name}:'"))?;
-    let value = rest.split('\'').next()?;
-    (!value.is_empty() && !value.contains("${")).then(|| value.to_owned())
 }

@@ -115,8 +115,11 @@ fn best(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], notes: &mut Not
     let all = packages::all(scope, chosen, embeds);
     for folder in [&chosen.root, &scope.root] {
         let is_left_out = all.iter().all(|found| found.package.folder != *folder);
-        let script = Package::read(scope, folder).and_then(|it| Some(it.script(it.build_script()?)));
-        if is_left_out && script.is_some_and(|script| !script.contains("pb_hooks")) {
+        let package = Package::read(scope, folder);
+        let script = package.as_ref().and_then(|it| Some(it.script(it.build_script()?)));
+        // one that only runs another one's is done by that one
+        let is_done = package.is_some_and(|it| all.iter().any(|found| packages::runs(&it, &found.package)));
+        if is_left_out && !is_done && script.is_some_and(|script| !script.contains("pb_hooks")) {
             let file = paths::join(folder, "package.json");
             notes.say(format!(
                 "the build script of `{file}` is not run: nothing says that it makes this app's frontend"

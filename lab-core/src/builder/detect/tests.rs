@@ -261,6 +261,22 @@ fn a_given_root_is_looked_in_and_a_frontend_beside_it_is_found() {
 }
 
 #[test]
+fn a_build_that_only_runs_the_frontends_is_not_called_left_out() {
+    let build = |script: &'static str| {
+        let tree = Tree::of(&[
+            ("apps/pocketbase/pb_hooks/a.pb.js", ""),
+            ("apps/web/package.json", VITE),
+            ("package.json", script),
+        ]);
+        let plan = detect(&tree, &DetectSettings::default()).expect("plan");
+        assert_eq!(plan.frontend.expect("frontend").directory, Path::new("apps/web"));
+        plan.reasons.iter().any(|reason| reason.contains("`package.json` is not run"))
+    };
+    assert!(!build(r#"{"scripts":{"build":"concurrently --raw \"npm run build --prefix apps/web\""}}"#));
+    assert!(build(r#"{"scripts":{"build":"node build.js"}}"#));
+}
+
+#[test]
 fn reasons_tell_what_was_passed_over() {
     let find = |name: &str| TREES.iter().find(|(tree, ..)| *tree == name).expect(name).1;
     for (name, words) in [
@@ -333,6 +349,7 @@ fn a_frontend_says_which_tools_and_variables_it_wants() {
     let env = |files: &[(&str, &str)]| frontend(files).env;
     assert_eq!(env(&[("web/.env.example", "VITE_PB_URL=\nVITE_TITLE=x\nPB_URL=x\n")])["VITE_PB_URL"], "/");
     assert_eq!(env(&[("web/.env", "export VITE_API_URL=http://localhost:8090\n")])["VITE_API_URL"], "/");
+    assert_eq!(env(&[("web/.env", "VITE_PB_URL=https://pb.your-domain.com\n")])["VITE_PB_URL"], "/");
     assert!(env(&[("web/.env", "VITE_API_URL=https://api.example.com\n")]).is_empty());
     assert_eq!(env(&[("web/package.json", REACT_APP)])["CI"], "false");
     assert!(frontend(&[]).optional, "the app runs without it");

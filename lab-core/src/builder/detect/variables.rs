@@ -94,7 +94,7 @@ fn assigned(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// What a frontend's build is given so that it succeeds without its owner's values: the address of PocketBase, unless
-/// a committed file names one that is not a developer's own machine, names that `SvelteKit` insists on, and for Create
+/// a committed file names a real one, names that `SvelteKit` insists on, and for Create
 /// React App that it is not in CI, where it takes each warning for an error.
 pub(super) fn build(scope: &Scope<'_>, package: &Package) -> BTreeMap<String, String> {
     let folders: Vec<&str> = std::iter::once(package.folder.as_str()).chain(paths::above(&package.folder)).collect();
@@ -120,7 +120,7 @@ pub(super) fn build(scope: &Scope<'_>, package: &Package) -> BTreeMap<String, St
     for name in mentioned.iter().copied().chain(wanted.iter().copied()) {
         let is_address = ADDRESSES.iter().any(|end| name.ends_with(end));
         let is_public = PUBLIC.iter().any(|start| name.starts_with(start));
-        let is_good = set.get(name).is_some_and(|value| !value.is_empty() && !is_local(value));
+        let is_good = set.get(name).is_some_and(|value| !value.is_empty() && !is_nobodys(value));
         if is_address && is_public && !is_good {
             all.insert(name.to_owned(), "/".to_owned());
         } else if wanted.contains(name) && !set.contains_key(name) {
@@ -131,8 +131,11 @@ pub(super) fn build(scope: &Scope<'_>, package: &Package) -> BTreeMap<String, St
     all
 }
 
-fn is_local(value: &str) -> bool {
-    ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"].iter().any(|host| value.contains(host))
+/// Hosts that are a developer's own machine, or stand for one that its reader is to put there.
+const NOBODYS: &[&str] = &["localhost", "127.0.0.1", "0.0.0.0", "[::1]", "//your", ".your-", "yourdomain"];
+
+fn is_nobodys(address: &str) -> bool {
+    NOBODYS.iter().any(|host| address.contains(host))
 }
 
 /// Names that a `SvelteKit` package imports from `$env/static/…`: its build fails on those that nobody sets.

@@ -50,14 +50,18 @@ pub(super) fn all(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Ve
     let delegates: Vec<bool> = all
         .iter()
         .map(|one| {
-            all.iter().any(|other| paths::is_below(&other.package.folder, &one.package.folder) && one.runs(other))
+            all.iter().any(|other| {
+                paths::is_below(&other.package.folder, &one.package.folder) && runs(&one.package, &other.package)
+            })
         })
         .collect();
     let passes_on: Vec<(String, bool)> = all
         .iter()
         .map(|other| {
-            let by =
-                all.iter().zip(&delegates).any(|(one, delegates)| *delegates && one.runs(other) && one.says_public());
+            let by = all
+                .iter()
+                .zip(&delegates)
+                .any(|(one, delegates)| *delegates && runs(&one.package, &other.package) && one.says_public());
             (other.package.folder.clone(), by)
         })
         .collect();
@@ -139,10 +143,12 @@ fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) 
 
 /// Where a build puts its result, when that is known.
 pub(super) fn output(package: &Package, verdict: Option<&(&'static str, Verdict)>) -> Option<String> {
-    named_public(package).or_else(|| match verdict {
+    let output = named_public(package).or_else(|| match verdict {
         Some((_, Verdict::Static { output: Some(output), .. })) => paths::normal(&package.folder, output),
         _ => None,
-    })
+    });
+    // a folder with the sources in it is not for visitors
+    output.filter(|output| *output != package.folder && !paths::is_below(&package.folder, output))
 }
 
 /// The `pb_public` that the build script names, such as in `vite build && cp -r dist ../pb_public`.
@@ -179,18 +185,18 @@ fn is_named(scope: &Scope<'_>, folder: &str) -> bool {
     })
 }
 
-impl Found {
-    /// Whether the build script runs that of `other`: by its folder or its name.
-    fn runs(&self, other: &Self) -> bool {
-        let script = self.package.build_script().map(|name| self.package.script(name)).unwrap_or_default();
-        let folder = paths::relative(&other.package.folder, &self.package.folder);
-        let mut words = script.split([' ', '=', '"', '\'', ';', '&', '(', ')']);
-        words.any(|word| {
-            let word = word.trim_start_matches("./").trim_end_matches(['/', '.']);
-            !word.is_empty() && (word == folder || word == other.package.name)
-        })
-    }
+/// Whether the build script of `one` runs that of `other`: by its folder or its name.
+pub(super) fn runs(one: &Package, other: &Package) -> bool {
+    let script = one.build_script().map(|name| one.script(name)).unwrap_or_default();
+    let folder = paths::relative(&other.folder, &one.folder);
+    let mut words = script.split([' ', '=', '"', '\'', ';', '&', '(', ')']);
+    words.any(|word| {
+        let word = word.trim_start_matches("./").trim_end_matches(['/', '.']);
+        !word.is_empty() && (word == folder || word == other.name)
+    })
+}
 
+impl Found {
     fn says_public(&self) -> bool {
         self.package.build_script().is_some_and(|name| self.package.script(name).contains("pb_public"))
     }

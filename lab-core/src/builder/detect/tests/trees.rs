@@ -35,6 +35,33 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks; packages pb_hooks [pnpm install --frozen-lockfile --prod --ignore-scripts --config.node-linker=hoisted]",
     ),
     (
+        "hooks that name packages beside their folder",
+        &[
+            ("pb_hooks/a.pb.js", "const x = require(__hooks + '/../node_modules/@a/x/lib.js')"),
+            ("package.json", r#"{"dependencies":{"@a/x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks pb_hooks; packages  [npm install --omit=dev --ignore-scripts]",
+    ),
+    (
+        "pages of hooks that require packages",
+        &[
+            ("pb_hooks/a.pb.js", "routerUse((e) => e.next())"),
+            ("pb_hooks/pages/index.ejs", "<script server>const x = require(`${__hooks}/../node_modules/x`)</script>"),
+            ("package.json", r#"{"dependencies":{"x":"1"}}"#),
+        ],
+        "pb 1.2.3; hooks pb_hooks; packages  [npm install --omit=dev --ignore-scripts]",
+    ),
+    (
+        "migrations at the root that are left over, and a compose file that builds another folder",
+        &[
+            ("pb_migrations/1.js", ""),
+            ("pocketbase/pb_migrations/1.js", ""),
+            ("pocketbase/Dockerfile", FETCHES),
+            ("docker-compose.yml", "services:\n  pb:\n    build: ./pocketbase\n"),
+        ],
+        "pb 0.28.4; migrations pocketbase/pb_migrations",
+    ),
+    (
         "hooks whose packages are for their developers",
         &[
             ("pb_hooks/a.pb.js", "const x = require('x'), y = require('./y')"),
@@ -517,6 +544,47 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("ui/vite.config.ts", "export default { build: { outDir: \"../pb_public\" } }"),
         ],
         "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] pb_public",
+    ),
+    (
+        "SvelteKit whose adapter is in the configuration of Vite",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("ui/package.json", SVELTEKIT),
+            (
+                "ui/vite.config.js",
+                "import adapter from '@sveltejs/adapter-static'\nexport default { plugins: [sveltekit({ adapter: adapter({ pages: 'out' }) })] }",
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] ui/out",
+    ),
+    (
+        "a frontend whose output is put together from names",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("ui/package.json", VITE),
+            (
+                "ui/vite.config.ts",
+                "const root = path.join(__dirname, 'src')\nexport default { build: { outDir: path.resolve(__dirname, '..', 'web', 'out') } }",
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] web/out",
+    ),
+    (
+        "a frontend whose output is an argument of its build",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("ui/package.json", r#"{"scripts":{"build":"vite build --outDir=../out"},"devDependencies":{"vite":"7"}}"#),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] out",
+    ),
+    (
+        "a frontend whose output would be its own sources",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            ("ui/package.json", VITE),
+            ("ui/vite.config.ts", "export default { root: 'src', build: { outDir: '../..' } }"),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend ui [npm install, npm run build] ?",
     ),
     (
         "a frontend that is copied into pb_public",
