@@ -298,6 +298,20 @@ fn reasons_tell_what_was_passed_over() {
 }
 
 #[test]
+fn an_exported_schema_that_nothing_imports_is_told() {
+    const SCHEMA: (&str, &str) = ("db/pb_schema.json", "[]");
+    let told = |files: &[(&str, &str)]| {
+        let plan = detect(&Tree::of(files), &DetectSettings::default()).expect("plan");
+        plan.warnings.iter().any(|warning| warning.contains("`db/pb_schema.json`"))
+    };
+    assert!(told(&[SCHEMA]));
+    assert!(told(&[SCHEMA, ("pb_hooks/a.pb.js", "")]));
+    assert!(!told(&[SCHEMA, ("pb_migrations/1700000000_a.js", "")]), "the migrations make the collections");
+    assert!(!told(&[("examples/db/pb_schema.json", "[]"), ("pb_hooks/a.pb.js", "")]));
+    assert!(detect(&Tree::of(&[("examples/db/pb_schema.json", "[]")]), &DetectSettings::default()).is_err());
+}
+
+#[test]
 fn each_thing_that_is_embedded_and_that_nothing_makes_is_told() {
     const EMBEDS: &str = "package main\n\n//go:embed web/dist static/output.css logo.svg\nvar files embed.FS\n";
     let files: &[(&str, &str)] =

@@ -88,6 +88,26 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks backend/pb_hooks; migrations backend/pb_migrations; made by npm run build",
     ),
     (
+        "hooks whose build is not committed, in a folder that a start script names",
+        &[
+            ("pb_hooks/package.json", r#"{"scripts":{"build":"tsup './src/*.ts' -d ../hooks"}}"#),
+            ("pb_hooks/src/a.pb.ts", ""),
+            ("migrations/1700000000_a.js", "migrate((app) => {})"),
+            ("scripts/start.sh", "./pocketbase serve --hooksDir ./hooks --migrationsDir ./migrations"),
+        ],
+        "pb 1.2.3; hooks hooks; migrations migrations; made by npm run build",
+    ),
+    (
+        "hooks whose build is not committed, in a folder that a Dockerfile copies",
+        &[
+            ("pb_migrations/1.js", ""),
+            ("package.json", r#"{"scripts":{"build":"tsc --outDir dist/api"}}"#),
+            ("src/a.pb.ts", ""),
+            ("Dockerfile", "FROM ghcr.io/muchobien/pocketbase:0.28.4\nCOPY dist/api /pb/pb_hooks\n"),
+        ],
+        "pb 0.28.4; hooks dist/api; migrations pb_migrations; made by npm run build",
+    ),
+    (
         "hooks whose build is committed",
         &[("pb_hooks/main.pb.js", ""), ("package.json", r#"{"scripts":{"build":"tsup src/*.ts --out-dir pb_hooks"}}"#)],
         "pb 1.2.3; hooks pb_hooks",
@@ -943,6 +963,22 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "program server/run ?; hooks server/pb_hooks",
     ),
     ("committed data alone", &[("pb_data/data.db", "SQLite")], "pb 1.2.3; seed pb_data"),
+    (
+        "a schema that the dashboard exported, and a frontend",
+        &[
+            ("pb_schema.json", r#"[{"id": "a", "listRule": null, "fields": [{"name": "schema"}]}]"#),
+            ("package.json", VITE),
+        ],
+        "pb 1.2.3; frontend  [npm install, npm run build] dist",
+    ),
+    (
+        "a schema of before 0.23 that the dashboard exported, and an SDK of since",
+        &[
+            ("db/pb_schema.json", r#"[{"id": "a", "schema": [{"name": "fields"}]}]"#),
+            ("web/package.json", r#"{"dependencies":{"pocketbase":"^0.26.0"}}"#),
+        ],
+        "pb 0.22.27",
+    ),
     (
         "something that fetches PocketBase, and nothing else",
         &[(
