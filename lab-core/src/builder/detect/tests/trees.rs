@@ -242,6 +242,29 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go server . 0.29.1; migrations pb_migrations",
     ),
     (
+        "a Go program without the JavaScript VM beside hooks and a Dockerfile that fetches the official one",
+        &[
+            ("pb/go.mod", GO_MOD),
+            ("pb/main.go", MAIN),
+            ("pb/Dockerfile", FETCHES),
+            ("pb/pb_hooks/a.pb.js", ""),
+            ("jobs/go.mod", OTHER_MOD),
+            ("jobs/Dockerfile", "FROM golang\nRUN go build -o /jobs .\n"),
+        ],
+        "pb 0.28.4; hooks pb/pb_hooks",
+    ),
+    (
+        "a Go program with the JavaScript VM beside hooks and a Dockerfile that fetches the official one",
+        &[
+            ("pb/go.mod", GO_MOD),
+            ("pb/main.go", MAIN),
+            ("pb/js.go", "package main\n\nimport \"github.com/pocketbase/pocketbase/plugins/jsvm\"\n"),
+            ("pb/Dockerfile", FETCHES),
+            ("pb/pb_hooks/a.pb.js", ""),
+        ],
+        "go pb . 0.29.1; hooks pb/pb_hooks",
+    ),
+    (
         "a main beside those that help",
         &[
             ("go.mod", GO_MOD),
