@@ -178,8 +178,14 @@ impl Found {
     }
 
     fn build(&self, manager: &str, scope: &Scope<'_>) -> Vec<String> {
-        if let Some((_, Verdict::Static { script: Some(script), .. })) = &self.verdict {
-            return words(&[&[manager], *script].concat());
+        match &self.verdict {
+            Some((_, Verdict::Static { scripts: [one], .. })) => return words(&[&[manager], *one].concat()),
+            Some((_, Verdict::Static { scripts: several @ [_, ..], .. })) => {
+                let each: Vec<String> =
+                    several.iter().map(|script| format!("{manager} {}", script.join(" "))).collect();
+                return words(&["sh", "-c", &each.join(" && ")]);
+            }
+            _ => {}
         }
         let script = self.package.build_script().unwrap_or("build");
         let workspace = self.package.workspace(scope).filter(|_| self.package.needs_siblings());

@@ -52,6 +52,27 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; made by npm run build",
     ),
     (
+        "hooks that a frontend's package builds by another script, in a folder that another configuration names",
+        &[
+            ("pb/pb_migrations/1.js", ""),
+            (
+                "web/package.json",
+                r#"{"scripts":{"build":"vite build","hooks":"vite build -c ./hooks/vite.config.ts","hooks:dev":"vite build --watch -c ./hooks/vite.config.ts"},"devDependencies":{"vite":"7"}}"#,
+            ),
+            ("web/index.html", ""),
+            ("web/hooks/vite.config.ts", "build: { outDir: resolve(__dirname, '../../pb/pb_hooks') }"),
+        ],
+        "pb 1.2.3; hooks pb/pb_hooks; migrations pb/pb_migrations; frontend web [npm install, npm run build] web/dist; made by npm run hooks",
+    ),
+    (
+        "hooks of another app that a package builds",
+        &[
+            ("pb/pb_migrations/1.js", ""),
+            ("other/package.json", r#"{"scripts":{"build":"tsup src/*.ts --out-dir=./pb_hooks"}}"#),
+        ],
+        "pb 1.2.3; migrations pb/pb_migrations",
+    ),
+    (
         "hooks whose build is not committed, in a folder that a configuration names",
         &[
             ("backend/pb_migrations/1.js", ""),
@@ -367,6 +388,17 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  . 0.29.1; frontend web [npm ci, npm run build] web/dist",
     ),
     (
+        "Go that embeds what a frontend makes which looks as if a server rendered it",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("files.go", "package main\n\n//go:embed all:build/client\nvar files embed.FS\n"),
+            ("package.json", r#"{"scripts":{"build":"remix vite:build"},"devDependencies":{"@remix-run/dev":"2"}}"#),
+            ("package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend  [npm ci, npm run build] build/client",
+    ),
+    (
         "Go that embeds what scripts of a package make",
         &[
             ("go.mod", GO_MOD),
@@ -575,6 +607,17 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("frontend/next.config.js", "module.exports = { output: \"export\" }"),
         ],
         "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/out",
+    ),
+    (
+        "Next.js as files, by a script of its own",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "frontend/package.json",
+                r#"{"scripts":{"build":"next build","export":"next export"},"dependencies":{"next":"13"}}"#,
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, sh -c npm run build && npm run export] frontend/out",
     ),
     (
         "a frontend that Go embeds",
