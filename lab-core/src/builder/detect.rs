@@ -162,6 +162,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         notes.say(format!("the program listens where `{name}` says: Lab sets it"));
     }
     env_hints.retain(|name| !listen.contains(name));
+    let fixed = module.map(|module| go::fixed(&scope, module, &mut notes)).unwrap_or_default();
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
     let default = answers(&server);
@@ -189,6 +190,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         seed,
         env_hints,
         listen,
+        fixed: fixed.into_iter().map(PathBuf::from).collect(),
         env_file: has_env_file,
         warnings: notes.warnings,
         reasons: notes.reasons,

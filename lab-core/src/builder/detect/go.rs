@@ -17,7 +17,7 @@ mod mains;
 mod needs;
 mod reads;
 
-pub(super) use env::{env_file, listens};
+pub(super) use env::{env_file, fixed, listens};
 use mains::{Holds, Main, mains};
 pub(super) use needs::files;
 pub(super) use reads::{beside, reads};

@@ -349,6 +349,19 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  . 0.29.1; listens at LISTEN_ADDR, PB_PORT",
     ),
     (
+        "a Go program that listens on a fixed address",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "serve.go",
+                "package main\n\nfunc init() { app.RootCmd.SetArgs([]string{\"serve\", \"--http=:8090\"}) }\n",
+            ),
+            ("other/other.go", "package other\n\nvar a = f(\"--http=:8090\")\n"),
+        ],
+        "go  . 0.29.1; frees other/other.go, serve.go",
+    ),
+    (
         "a Go program with a second server",
         &[
             ("go.mod", GO_MOD),
