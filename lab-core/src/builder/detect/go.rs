@@ -20,7 +20,7 @@ mod reads;
 pub(super) use env::{env_file, fixed, listens};
 use mains::{Holds, Main, mains};
 pub(super) use needs::files;
-pub(super) use reads::{beside, reads};
+pub(super) use reads::{beside, reads, serves};
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::Go,

@@ -143,7 +143,7 @@ fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) 
 
 /// What the program embeds of a package's build.
 fn embedded_in(package: &Package, embeds: &[Embed]) -> Option<Verdict> {
-    let inside = |embed: &&Embed| paths::is_below(&embed.target, &package.folder) && embed.target != package.folder;
+    let inside = |embed: &&Embed| paths::is_below(&embed.target, &package.folder);
     let embed = embeds.iter().filter(|embed| embed.is_wanted() && embed.is_folder()).find(inside)?;
     let output = Some(paths::relative(&embed.target, &package.folder).to_owned());
     Some(Verdict::Static { output, scripts: &[] })

@@ -439,6 +439,31 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         ],
         "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist; in backend",
     ),
+    (
+        "Go in a folder that serves one where a frontend beside it is to be put",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            (
+                "backend/serve.go",
+                "package main\n\nvar a = os.DirFS(\"./uploads\")\nvar b = apis.Static(os.DirFS(\"./dist\"), true)\n",
+            ),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm ci, sh -c 'npm' 'run' 'build' && mkdir -p './../backend/dist' && cp -R './dist'/. './../backend/dist'] backend/dist; reads backend/dist",
+    ),
+    (
+        "Go that serves what its frontend builds, where it is",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("serve.go", "package main\n\nvar a = http.Dir(\"web/dist\")\n"),
+            ("web/package.json", VITE),
+            ("web/package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend web [npm ci, npm run build] web/dist; reads web/dist",
+    ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
     (
