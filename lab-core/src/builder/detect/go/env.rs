@@ -30,7 +30,8 @@ fn ends_without_env_file(text: &str) -> bool {
     lines.iter().enumerate().any(|(at, line)| {
         let call = LOADS.iter().find_map(|call| line.split_once(call));
         let Some((before, arguments)) = call else { return false };
-        let plain = arguments.starts_with(')') || arguments.contains("\".env\"");
+        let plain =
+            arguments.starts_with(')') || ["\".env\"", "\"./.env\""].iter().any(|name| arguments.contains(name));
         let after = &lines[at..lines.len().min(at + 8)];
         let ends = after
             .iter()

@@ -327,6 +327,18 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  . 0.29.1 .env; reads .env.local",
     ),
     (
+        "a Go program that ends without a .env, which it names by where it runs",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "load.go",
+                "package main\n\nfunc load() {\n\terr := godotenv.Load(\"./.env\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n}\n",
+            ),
+        ],
+        "go  . 0.29.1 .env",
+    ),
+    (
         "a Go program that could read a .env which is not committed",
         &[
             ("go.mod", GO_MOD),
