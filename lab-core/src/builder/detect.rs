@@ -13,7 +13,7 @@ use super::{
     plan::{BuildPlan, Server},
     tree::{Resolved, Tree, paths},
 };
-use crate::release::HealthCheck;
+use crate::{health::DASHBOARD, release::HealthCheck};
 
 mod candidate;
 mod choose;
@@ -257,7 +257,9 @@ fn answers(server: &Server) -> HealthCheck {
     let default = HealthCheck::default();
     match semver::Version::parse(version) {
         // there is no `/api/health` yet; the dashboard has always been there
-        Ok(version) if (version.major, version.minor) < (0, 10) => HealthCheck { path: "/_/".to_owned(), ..default },
+        Ok(version) if (version.major, version.minor) < (0, 10) => {
+            HealthCheck { path: DASHBOARD.to_owned(), ..default }
+        }
         _ => default,
     }
 }
