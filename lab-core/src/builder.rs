@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{AppName, Secret, progress::Progress, release::RunSpec};
 
+mod address;
 pub mod detect;
 pub mod lab_toml;
 pub mod local;

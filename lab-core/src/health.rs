@@ -58,6 +58,9 @@ impl HealthError {
     }
 }
 
+/// What PocketBase answers at since its first version.
+pub(crate) const DASHBOARD: &str = "/_/";
+
 /// How long an app must go on answering something else than 2xx until it counts as up.
 const SETTLES: Duration = Duration::from_secs(2);
 
@@ -70,14 +73,14 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Whether the app is up by its next answer; if so, the warning that is due. PocketBase listens once it is ready, and
-    /// an app may redirect or refuse what it does not know (301, 401, 403, 429), so on PocketBase's own path any answer
+    /// an app may redirect or refuse what it does not know (301, 401, 403, 429), so on PocketBase's own paths any answer
     /// below 500 counts when it lasts. A path that was chosen must answer 2xx.
     pub(crate) fn judge(
         &mut self,
         check: &HealthCheck,
         probed: Result<(), HealthError>,
     ) -> Result<Option<String>, HealthError> {
-        let is_chosen = *check.path != *HealthCheck::default().path;
+        let is_chosen = check.path != HealthCheck::default().path && check.path != DASHBOARD;
         match probed {
             Err(HealthError::Status { path, status: status @ ..500 }) if !is_chosen => {
                 if self.otherwise.get_or_insert_with(Instant::now).elapsed() < SETTLES {
@@ -122,6 +125,10 @@ mod tests {
 
     #[test]
     fn an_answer_below_500_counts_once_it_lasts_and_on_pocketbases_own_path_only() {
+        // before the first superuser, the dashboard leads to the form for one
+        let old = HealthCheck { path: DASHBOARD.to_owned(), ..HealthCheck::default() };
+        let mut answers = Answers { otherwise: Instant::now().checked_sub(SETTLES) };
+        assert!(judged(&mut answers, &old, 307).expect("up").is_some());
         let own = HealthCheck::default();
         let mut answers = Answers::default();
         assert_eq!(answers.judge(&own, Ok(())), Ok(None));

@@ -13,7 +13,7 @@ use super::{
     plan::{BuildPlan, Server},
     tree::{Magic, Resolved, Tree, paths},
 };
-use crate::release::HealthCheck;
+use crate::{health::DASHBOARD, release::HealthCheck};
 
 mod candidate;
 mod choose;
@@ -176,6 +176,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         notes.say(format!("the program listens where `{name}` says: Lab sets it"));
     }
     env_hints.retain(|name| !listen.contains(name));
+    let fixed = module.map(|module| go::fixed(&scope, module, &mut notes)).unwrap_or_default();
     let toml = &stated.toml;
     let health = toml.health.clone().unwrap_or_default();
     let default = answers(&server);
@@ -203,6 +204,7 @@ pub fn detect(tree: &Tree, settings: &DetectSettings) -> Result<BuildPlan, Build
         seed,
         env_hints,
         listen,
+        fixed: fixed.into_iter().map(PathBuf::from).collect(),
         env_file: has_env_file,
         warnings: notes.warnings,
         reasons: notes.reasons,
@@ -279,7 +281,9 @@ fn answers(server: &Server) -> HealthCheck {
     let default = HealthCheck::default();
     match semver::Version::parse(version) {
         // there is no `/api/health` yet; the dashboard has always been there
-        Ok(version) if (version.major, version.minor) < (0, 10) => HealthCheck { path: "/_/".to_owned(), ..default },
+        Ok(version) if (version.major, version.minor) < (0, 10) => {
+            HealthCheck { path: DASHBOARD.to_owned(), ..default }
+        }
         _ => default,
     }
 }

@@ -64,6 +64,9 @@ pub struct BuildPlan {
     /// that, and not what the command line says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listen: Vec<String>,
+    /// Go files that give PocketBase a fixed address: the build puts another one there, from the tree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<PathBuf>,
     /// Whether the app's program gets a `.env` file in its working directory: it ends without one, or reads the committed
     /// one.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -47,6 +47,7 @@ impl Upgrade {
             seed: None,
             directory: None,
             listen: Vec::new(),
+            fixed: Vec::new(),
             env_file: false,
             warnings: Vec::new(),
             ..self.from.plan.clone()

@@ -10,6 +10,9 @@ const HOOKS: &str = "pb_hooks";
 /// So many folders are looked at for a package.
 const MAX_FOLDERS: usize = 200;
 
+/// What names of scripts say that do something else with hooks than build them.
+const OTHERS: &[&str] = &["watch", "dev", "test", "lint", "format", "check", "clean", "type", "deploy", "push"];
+
 /// Configurations that name the folder that a build writes to.
 const CONFIGS: &[&str] = &["tsconfig", "tsup.config.", "tsdown.config.", "rollup.config.", "vite.config."];
 
@@ -18,16 +21,19 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
     if scope.stated.toml.hooks.is_some() {
         return None;
     }
-    let homes = folders.all().map(paths::parent).chain([chosen.root.as_str()]);
-    let mut places: Vec<String> = homes.flat_map(|home| scope.tree.folders(home, 1)).collect();
+    let homes: Vec<&str> = folders.all().map(paths::parent).chain([chosen.root.as_str()]).collect();
+    let mut places: Vec<String> = homes.iter().flat_map(|home| scope.tree.folders(home, 1)).collect();
     places.push(scope.root.clone());
+    places.extend(scope.tree.folders(&scope.root, 1));
     let mut packages = places.iter().take(MAX_FOLDERS).filter_map(|folder| Package::read(scope, folder));
     let names = recipes::hooks(scope);
     let (package, script, output) = packages.find_map(|package| {
-        // what a framework builds is a frontend
-        let is_frontend = frameworks::judge(scope, &package).is_some();
-        let (script, output) = writes(scope, &package, &names).filter(|_| !is_frontend)?;
-        Some((package, script, output))
+        // of that name any app's may be; what a recipe names is this one's
+        let is_here = |output: &str| paths::name(output) != HOOKS || homes.contains(&paths::parent(output));
+        let (script, output) = writes(scope, &package, &names).filter(|(_, output)| is_here(output))?;
+        // what a framework's own build makes is a frontend
+        let is_frontend = package.build_script() == Some(&script) && frameworks::judge(scope, &package).is_some();
+        (!is_frontend).then_some((package, script, output))
     })?;
     let is_committed = |hooks: &str| scope.tree.holds(hooks, |name| name.ends_with(".pb.js"));
     // what the build reads may be called as PocketBase wants it already
@@ -53,16 +59,28 @@ pub(super) fn find(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, not
 
 /// The script that builds hooks, and the folder it writes: `pb_hooks`, or one that a recipe names and that is not there.
 fn writes(scope: &Scope<'_>, package: &Package, names: &[String]) -> Option<(String, String)> {
-    let is_build = |name: &&String| name.starts_with("build") && !name.contains("watch");
+    let is_other = |name: &str| OTHERS.iter().any(|word| name.contains(word));
+    let is_build = |name: &&String| (name.starts_with("build") || name.contains("hooks")) && !is_other(name);
     let mut scripts = package.scripts.keys().filter(is_build);
     let configs: String = CONFIGS.iter().map(|start| package.config(scope, start)).collect();
     scripts.find_map(|name| {
         let script = package.script(name);
-        let mut texts = [script.as_str(), &configs].into_iter();
-        let own = texts.clone().find_map(|text| folder(package, text));
-        let told = own.or_else(|| texts.find_map(|text| named(scope, package, text, names)))?;
+        let config = named_config(scope, package, &script).unwrap_or_else(|| (package.folder.clone(), &configs));
+        let mut texts = [(package.folder.clone(), script.as_str()), config].into_iter();
+        let own = texts.clone().find_map(|(base, text)| folder(&base, text));
+        let told = own.or_else(|| texts.find_map(|(base, text)| named(scope, &base, text, names)))?;
         (!script.contains("--watch")).then(|| (name.clone(), told))
     })
+}
+
+/// The configuration that a script names, and the folder that its paths are seen from.
+fn named_config<'a>(scope: &Scope<'a>, package: &Package, script: &str) -> Option<(String, &'a str)> {
+    let mut words = script.split([' ', '=']);
+    words.find(|word| ["-c", "--config", "-p", "--project"].contains(word))?;
+    let path = paths::normal(&package.folder, words.next()?)?;
+    let text = scope.tree.text(&path)?;
+    let base = if text.contains("dirname") { paths::parent(&path) } else { &package.folder };
+    Some((base.to_owned(), text))
 }
 
 /// The words of a text that may be paths.
@@ -70,16 +88,16 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', '=', '"', '\'', ';', '&', ',', '(', ')', ':'])
 }
 
-/// The folder `pb_hooks` that a text names, seen from its package.
-fn folder(package: &Package, text: &str) -> Option<String> {
+/// The folder `pb_hooks` that a text names, seen from `base`.
+fn folder(base: &str, text: &str) -> Option<String> {
     let word = words(text).find(|word| word.split('/').any(|name| name == HOOKS))?;
     let (before, _) = word.split_once(HOOKS)?;
-    paths::normal(&package.folder, &format!("{before}{HOOKS}"))
+    paths::normal(base, &format!("{before}{HOOKS}"))
 }
 
-/// The folder of one of these names that a text names and that is still to be made.
-fn named(scope: &Scope<'_>, package: &Package, text: &str, names: &[String]) -> Option<String> {
+/// The folder of one of these names that a text names, seen from `base`, and that is still to be made.
+fn named(scope: &Scope<'_>, base: &str, text: &str, names: &[String]) -> Option<String> {
     let of_name = words(text).filter(|word| names.iter().any(|name| name == paths::name(word.trim_end_matches('/'))));
-    let mut all = of_name.filter_map(|word| paths::normal(&package.folder, word));
+    let mut all = of_name.filter_map(|word| paths::normal(base, word));
     all.find(|path| !path.is_empty() && scope.tree.kind(path).is_none())
 }

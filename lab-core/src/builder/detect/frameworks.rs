@@ -16,8 +16,8 @@ pub(super) enum Verdict {
     Static {
         /// The folder.
         output: Option<String>,
-        /// The script to run instead of `build`, as words after the manager's name.
-        script: Option<&'static [&'static str]>,
+        /// The scripts to run instead of `build`, each as words after the manager's name; none: that one.
+        scripts: &'static [&'static [&'static str]],
     },
     /// A program that must run: Lab does not host it.
     Server {
@@ -81,7 +81,7 @@ const FRAMEWORKS: &[Framework] = &[
 ];
 
 fn files(output: Option<&str>) -> Verdict {
-    Verdict::Static { output: output.map(str::to_owned), script: None }
+    Verdict::Static { output: output.map(str::to_owned), scripts: &[] }
 }
 
 fn server(_: &Scope<'_>, _: &Package) -> Verdict {
@@ -92,6 +92,9 @@ fn next(scope: &Scope<'_>, package: &Package) -> Verdict {
     let config = package.config(scope, "next.config.");
     if config.contains("output:'export'") || package.script("build").contains("next export") {
         files(Some(&settings::text(&config, "distDir").unwrap_or_else(|| "out".to_owned())))
+    } else if package.script("export").contains("next export") {
+        // before Next.js 14 that was a step of its own
+        Verdict::Static { output: Some("out".to_owned()), scripts: &[&["run", "build"], &["run", "export"]] }
     } else {
         Verdict::Server { instead: "`output: 'export'` in its configuration" }
     }
@@ -101,14 +104,14 @@ fn nuxt(scope: &Scope<'_>, package: &Package) -> Verdict {
     let config = package.config(scope, "nuxt.config.");
     let output = Some(".output/public".to_owned());
     if package.script("build").contains("generate") {
-        return Verdict::Static { output, script: None };
+        return Verdict::Static { output, scripts: &[] };
     }
     let generated = |text: &str| text.contains("nuxt generate") || text.contains(".output/public");
     let said = || scope.recipes.iter().any(|recipe| !recipe.is_aside() && generated(recipe.text));
     if config.contains("ssr:false") || config.contains("preset:'static'") || said() {
-        let generate: &[&str] =
-            if package.scripts.contains_key("generate") { &["run", "generate"] } else { &["exec", "nuxt", "generate"] };
-        return Verdict::Static { output, script: Some(generate) };
+        let own = package.scripts.contains_key("generate");
+        let scripts: &[&[&str]] = if own { &[&["run", "generate"]] } else { &[&["exec", "nuxt", "generate"]] };
+        return Verdict::Static { output, scripts };
     }
     Verdict::Server { instead: "`ssr: false` in its configuration" }
 }

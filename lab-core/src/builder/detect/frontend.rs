@@ -7,12 +7,12 @@ use super::{
     embed::{Embed, embeds},
     frameworks,
     frameworks::Verdict,
-    manager,
+    go, manager,
     package::Package,
     path, paths, variables,
 };
 use crate::builder::{
-    lab_toml::{FrontendSection, Section},
+    lab_toml::{FrontendSection, Section, ServerKind},
     plan::Frontend,
 };
 
@@ -70,6 +70,8 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
     let file = paths::join(&found.package.folder, "package.json");
     // what no build makes under that name is made elsewhere and copied there
     let copy_to = wanted.filter(|_| !found.rank.embedded).map(|embed| embed.target.clone());
+    let served = served(scope, chosen, &found).filter(|_| wanted.is_none() && !found.rank.embedded);
+    let copy_to = copy_to.or_else(|| served.as_ref().map(|(target, _)| target.clone()));
     let meant = found.rank.writes_public || found.rank.embedded || found.rank.named || copy_to.is_some();
     let has_page = |folder: &str| scope.tree.is_file(&paths::join(folder, "index.html"));
     if let Some(public) = public.filter(|public| has_page(public) && !meant) {
@@ -91,6 +93,9 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
         frontend.optional = !embed.is_missing();
         notes.say(format!("`{}` embeds `{}`, so the frontend is built first", embed.file, embed.target));
     }
+    if let Some((target, file)) = served {
+        notes.say(format!("`{file}` serves `{target}`, which is not committed"));
+    }
     if let Some(target) = copy_to
         && let Some(output) = found.output.take()
     {
@@ -98,6 +103,16 @@ fn detected(scope: &Scope<'_>, chosen: &Candidate, public: Option<&str>, notes: 
         copied(&mut frontend, &output, &target);
     }
     Served { built: Some(frontend), committed: None }
+}
+
+/// The folder that a Go program serves and that the frontend's build would fill if it were put there, and the file that
+/// says so.
+fn served<'a>(scope: &'a Scope<'_>, chosen: &Candidate, found: &Found) -> Option<(String, &'a str)> {
+    let output = found.output.as_ref()?;
+    let is_elsewhere =
+        |target: &str| target != output && !paths::is_below(target, output) && !paths::is_below(output, target);
+    let is_go = chosen.kind == ServerKind::Go;
+    is_go.then(|| go::serves(scope, &chosen.root)).flatten().filter(|(target, _)| is_elsewhere(target))
 }
 
 /// Tells of what is embedded, not there and not made.
@@ -181,8 +196,14 @@ impl Found {
     }
 
     fn build(&self, manager: &str, scope: &Scope<'_>) -> Vec<String> {
-        if let Some((_, Verdict::Static { script: Some(script), .. })) = &self.verdict {
-            return words(&[&[manager], *script].concat());
+        match &self.verdict {
+            Some((_, Verdict::Static { scripts: [one], .. })) => return words(&[&[manager], *one].concat()),
+            Some((_, Verdict::Static { scripts: several @ [_, ..], .. })) => {
+                let each: Vec<String> =
+                    several.iter().map(|script| format!("{manager} {}", script.join(" "))).collect();
+                return words(&["sh", "-c", &each.join(" && ")]);
+            }
+            _ => {}
         }
         let script = self.package.build_script().unwrap_or("build");
         let workspace = self.package.workspace(scope).filter(|_| self.package.needs_siblings());

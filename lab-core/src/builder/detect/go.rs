@@ -3,7 +3,7 @@
 use super::{
     BuildError, Candidate, Notes, Scope,
     candidate::{DEPTH, Rule},
-    path, paths,
+    path, paths, pocketbase,
     recipes::Kind,
 };
 use crate::builder::{
@@ -17,10 +17,10 @@ mod mains;
 mod needs;
 mod reads;
 
-pub(super) use env::{env_file, listens};
+pub(super) use env::{env_file, fixed, listens};
 use mains::{Holds, Main, mains};
 pub(super) use needs::files;
-pub(super) use reads::{beside, reads, usual};
+pub(super) use reads::{beside, reads, serves, usual};
 
 pub(super) const RULE: Rule = Rule {
     kind: ServerKind::Go,
@@ -29,6 +29,9 @@ pub(super) const RULE: Rule = Rule {
 };
 
 const LIBRARY: &str = "github.com/pocketbase/pocketbase";
+
+/// The part of it that runs hooks.
+const JSVM: &str = "github.com/pocketbase/pocketbase/plugins/jsvm";
 
 fn find(scope: &Scope<'_>) -> Vec<Candidate> {
     let in_depth = |depth: usize| -> Vec<Candidate> {
@@ -58,22 +61,37 @@ fn candidate(scope: &Scope<'_>, root: String) -> Option<Candidate> {
         None => format!("`{file}` is PocketBase itself: a Go program"),
     };
     // a tool that only uses parts of PocketBase, or that is beside the official program, is not the app
-    let is_app = makes && (root == scope.root || !runs_official(scope));
+    let is_app = makes && !runs_official(scope, &root);
     let mut candidate = Candidate::new(scope, ServerKind::Go, root, if is_app { 2 } else { 0 }, reason);
     candidate.rank.runs = uses || !mains.is_empty();
     candidate.rank.go = is_app;
     Some(candidate)
 }
 
-/// Whether a Dockerfile or a compose file where the app is looked for fetches the official program, and nothing builds one
-/// from Go.
-fn runs_official(scope: &Scope<'_>) -> bool {
-    let used = || scope.recipes.iter().filter(|it| it.kind <= Kind::Script && !it.is_aside());
-    let official = used().any(|it| {
-        let is_image = it.kind <= Kind::Compose && paths::parent(it.path) == scope.root;
-        is_image && (it.text.contains("pocketbase/releases") || it.text.contains("/pocketbase:"))
-    });
+/// Whether the official program is run instead of the one in `module`: what is beside it, or above it where the app is
+/// looked for, fetches that one, and nothing builds this one from Go.
+fn runs_official(scope: &Scope<'_>, module: &str) -> bool {
+    let is_other = |path: &str| nearest(scope, path).is_some_and(|nearest| nearest != module);
+    let used = || scope.recipes.iter().filter(|it| it.kind <= Kind::Script && !it.is_aside() && !is_other(it.path));
+    let fetched = |folder: &str| {
+        used().any(|it| {
+            let is_image = it.kind <= Kind::Compose && paths::parent(it.path) == folder;
+            is_image && (it.text.contains("pocketbase/releases") || it.text.contains("/pocketbase:"))
+        })
+    };
+    let official = (module != scope.root && fetched(&scope.root)) || (leaves_hooks(scope, module) && fetched(module));
     official && !used().any(|it| ["go build", "go run", "go install"].iter().any(|word| it.text.contains(word)))
+}
+
+/// The folder of the Go module that a file is in.
+fn nearest<'a>(scope: &Scope<'_>, path: &'a str) -> Option<&'a str> {
+    paths::above(path).find(|folder| scope.tree.is_file(&paths::join(folder, "go.mod")))
+}
+
+/// Whether a module has hooks beside it that its program could not run.
+fn leaves_hooks(scope: &Scope<'_>, module: &str) -> bool {
+    let hooks = paths::join(module, "pb_hooks");
+    scope.tree.holds(&hooks, pocketbase::is_hook) && !files(scope, module).any(|(_, text)| text.contains(JSVM))
 }
 
 /// What a `go.mod` says of PocketBase.

@@ -91,6 +91,8 @@ fn short(plan: &BuildPlan) -> String {
         plan.packages.as_ref().map(|it| format!("packages {} [{}]", it.directory.display(), it.install.join(" "))),
     );
     parts.extend((!plan.listen.is_empty()).then(|| format!("listens at {}", plan.listen.join(", "))));
+    let fixed: Vec<_> = plan.fixed.iter().map(|file| file.display().to_string()).collect();
+    parts.extend((!fixed.is_empty()).then(|| format!("frees {}", fixed.join(", "))));
     parts.extend((plan.health != HealthCheck::default()).then(|| format!("health {}", plan.health.path)));
     let build = plan.hooks_build.as_ref();
     parts.extend(build.map(|build| format!("made by {}", build.commands[1].join(" "))));

@@ -15,6 +15,7 @@ use crate::builder::{
     plan::{NEEDS_C, Server},
 };
 
+mod overlay;
 mod way;
 
 impl Build {
@@ -37,7 +38,12 @@ impl Build {
         for words in generate {
             self.command(words, &directory, self.env.clone()).await?;
         }
-        self.go_build(&Server::go_build(package, tags, &output), &directory, way, older).await
+        let mut build = Server::go_build(package, tags, &output);
+        if let Some(overlay) = self.overlay(module).await? {
+            // `go build -overlay=…`
+            build.insert(build.len().min(2), format!("-overlay={}", overlay.display()));
+        }
+        self.go_build(&build, &directory, way, older).await
     }
 
     /// Builds, and again in another way as long as one is known for why it failed.

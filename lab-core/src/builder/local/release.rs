@@ -123,6 +123,11 @@ impl Build {
         Ok(Built { run, warnings: self.log.warnings(), is_repeatable: !self.log.has_setbacks() })
     }
 
+    /// The build's own folder.
+    pub(super) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// Runs one command to its end.
     pub(super) async fn command(
         &self,

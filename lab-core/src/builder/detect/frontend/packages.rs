@@ -98,7 +98,11 @@ fn folders(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed]) -> Vec<Strin
 
 fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) -> Option<Found> {
     let package = Package::read(scope, folder)?;
-    let verdict = frameworks::judge(scope, &package);
+    let verdict = frameworks::judge(scope, &package).map(|(name, verdict)| match verdict {
+        // what the program embeds of it is files, whatever its configuration looks like
+        Verdict::Server { .. } if let Some(files) = embedded_in(&package, embeds) => (name, files),
+        verdict => (name, verdict),
+    });
     package.build_script()?;
     let name = paths::name(folder).to_ascii_lowercase();
     let is_root = folder == chosen.root || folder == scope.root;
@@ -139,6 +143,14 @@ fn found(scope: &Scope<'_>, chosen: &Candidate, embeds: &[Embed], folder: &str) 
         near: Reverse(paths::depth(folder)),
     };
     Some(Found { package, verdict, output, rank })
+}
+
+/// What the program embeds of a package's build.
+fn embedded_in(package: &Package, embeds: &[Embed]) -> Option<Verdict> {
+    let inside = |embed: &&Embed| paths::is_below(&embed.target, &package.folder);
+    let embed = embeds.iter().filter(|embed| embed.is_wanted() && embed.is_folder()).find(inside)?;
+    let output = Some(paths::relative(&embed.target, &package.folder).to_owned());
+    Some(Verdict::Static { output, scripts: &[] })
 }
 
 /// Where a build puts its result, when that is known.

@@ -1,6 +1,7 @@
 //! What a Go program wants of its environment.
 
-use super::{Scope, files, paths};
+use super::{Notes, Scope, files, paths};
+use crate::builder::address;
 
 /// Calls that read a file of variables.
 const LOADS: &[&str] =
@@ -29,7 +30,8 @@ fn ends_without_env_file(text: &str) -> bool {
     lines.iter().enumerate().any(|(at, line)| {
         let call = LOADS.iter().find_map(|call| line.split_once(call));
         let Some((before, arguments)) = call else { return false };
-        let plain = arguments.starts_with(')') || arguments.contains("\".env\"");
+        let plain =
+            arguments.starts_with(')') || ["\".env\"", "\"./.env\""].iter().any(|name| arguments.contains(name));
         let after = &lines[at..lines.len().min(at + 8)];
         let ends = after
             .iter()
@@ -57,4 +59,20 @@ pub(in super::super) fn listens(scope: &Scope<'_>, module: &str, names: &[String
             .is_some_and(|start| SERVERS.contains(&start.trim_start_matches('_')))
     };
     names.iter().filter(|name| itself && fits(name)).cloned().collect()
+}
+
+/// So many files are changed.
+const MAX_FIXED: usize = 16;
+
+/// The files of the program that give PocketBase a fixed address: nothing could tell it another one.
+pub(in super::super) fn fixed(scope: &Scope<'_>, module: &str, notes: &mut Notes) -> Vec<String> {
+    let itself = files(scope, module).filter(|(_, text)| LISTENS.iter().any(|mark| text.contains(mark)));
+    let freed = itself.filter_map(|(file, text)| Some((file, address::freed(text)?.address)));
+    let told = freed.take(MAX_FIXED).map(|(file, address)| {
+        notes.say(format!(
+            "`{file}` has PocketBase listen on `{address}`, whatever it is told: the build puts the app's own address there"
+        ));
+        file.to_owned()
+    });
+    told.collect()
 }

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Notes, Scope, needs, paths};
 use crate::builder::{
     BuildError,
-    detect::reads::{self, MAX_PATH, first, is_reserved, plain},
+    detect::{
+        reads::{self, MAX_PATH, first, is_reserved, plain},
+        variables,
+    },
     plan::Frontend,
 };
 
@@ -103,6 +106,32 @@ pub(in super::super) fn beside(
     let mut files: Vec<String> = found.into_iter().filter(|path| !is_taken(path)).collect();
     files.dedup_by(|one, before| paths::is_below(one, before));
     Some(files)
+}
+
+/// Calls whose argument is a folder that is served.
+const SERVED: &[&str] = &["os.DirFS(", "http.Dir(", ".Static(\"/\","];
+
+/// Names in the paths of folders that hold a frontend, rather than what a program's users bring.
+const FRONTENDS: &[&str] = &[
+    ".output", "build", "client", "dist", "frontend", "html", "out", "public", "site", "static", "ui", "web", "webapp",
+    "www",
+];
+
+/// The folder in the module that the program serves, where nothing of it is committed, and the file that says so: recipes
+/// put the frontend's build there.
+pub(in super::super) fn serves<'a>(scope: &'a Scope<'_>, module: &str) -> Option<(String, &'a str)> {
+    needs::files(scope, module).find_map(|(file, text)| {
+        let mut said =
+            variables::arguments(text, SERVED).filter(|said| said.len() <= MAX_PATH && **said == plain(said));
+        let path = said.find_map(|said| {
+            let path = paths::normal(module, said)?;
+            let inside = paths::relative(&path, module);
+            let is_new = path != module && paths::is_below(&path, module) && !is_taken(inside);
+            let is_page = inside.split('/').any(|name| FRONTENDS.contains(&name));
+            (is_new && is_page && !scope.tree.holds(&path, |name| !name.starts_with('.'))).then_some(path)
+        })?;
+        Some((path, file))
+    })
 }
 
 /// Whether a release has something of Lab's own at a path, the program among it.

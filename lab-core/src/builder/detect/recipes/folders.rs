@@ -68,8 +68,9 @@ pub(in super::super) fn is_role(scope: &Scope<'_>, path: &str, role: Role) -> bo
     match role {
         Role::Hooks => files.any(|(path, _)| is_hook(paths::name(path))),
         Role::Migrations => files.any(|(path, _)| {
-            // a call of its own: other tools' migrations have functions of that name too
-            let calls = || scope.tree.text(path).is_some_and(|text| text.lines().any(|it| it.starts_with("migrate(")));
+            // a call of its own: other tools' migrations have functions of that name too; what is in a folder whose name
+            // says nothing is not read
+            let calls = || scope.tree.text(path).is_none_or(|text| text.lines().any(|it| it.starts_with("migrate(")));
             let name = paths::name(path);
             (is_migration(name) || paths::ends_in(name, &[".js"])) && calls()
         }),

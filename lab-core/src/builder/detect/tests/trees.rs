@@ -79,6 +79,27 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "pb 1.2.3; hooks pb_hooks; migrations pb_migrations; made by npm run build",
     ),
     (
+        "hooks that a frontend's package builds by another script, in a folder that another configuration names",
+        &[
+            ("pb/pb_migrations/1.js", ""),
+            (
+                "web/package.json",
+                r#"{"scripts":{"build":"vite build","hooks":"vite build -c ./hooks/vite.config.ts","hooks:dev":"vite build --watch -c ./hooks/vite.config.ts"},"devDependencies":{"vite":"7"}}"#,
+            ),
+            ("web/index.html", ""),
+            ("web/hooks/vite.config.ts", "build: { outDir: resolve(__dirname, '../../pb/pb_hooks') }"),
+        ],
+        "pb 1.2.3; hooks pb/pb_hooks; migrations pb/pb_migrations; frontend web [npm install, npm run build] web/dist; made by npm run hooks",
+    ),
+    (
+        "hooks of another app that a package builds",
+        &[
+            ("pb/pb_migrations/1.js", ""),
+            ("other/package.json", r#"{"scripts":{"build":"tsup src/*.ts --out-dir=./pb_hooks"}}"#),
+        ],
+        "pb 1.2.3; migrations pb/pb_migrations",
+    ),
+    (
         "hooks whose build is not committed, in a folder that a configuration names",
         &[
             ("backend/pb_migrations/1.js", ""),
@@ -317,6 +338,29 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go server . 0.29.1; migrations pb_migrations",
     ),
     (
+        "a Go program without the JavaScript VM beside hooks and a Dockerfile that fetches the official one",
+        &[
+            ("pb/go.mod", GO_MOD),
+            ("pb/main.go", MAIN),
+            ("pb/Dockerfile", FETCHES),
+            ("pb/pb_hooks/a.pb.js", ""),
+            ("jobs/go.mod", OTHER_MOD),
+            ("jobs/Dockerfile", "FROM golang\nRUN go build -o /jobs .\n"),
+        ],
+        "pb 0.28.4; hooks pb/pb_hooks",
+    ),
+    (
+        "a Go program with the JavaScript VM beside hooks and a Dockerfile that fetches the official one",
+        &[
+            ("pb/go.mod", GO_MOD),
+            ("pb/main.go", MAIN),
+            ("pb/js.go", "package main\n\nimport \"github.com/pocketbase/pocketbase/plugins/jsvm\"\n"),
+            ("pb/Dockerfile", FETCHES),
+            ("pb/pb_hooks/a.pb.js", ""),
+        ],
+        "go pb . 0.29.1; hooks pb/pb_hooks",
+    ),
+    (
         "a main beside those that help",
         &[
             ("go.mod", GO_MOD),
@@ -358,6 +402,18 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  . 0.29.1 .env; reads .env.local",
     ),
     (
+        "a Go program that ends without a .env, which it names by where it runs",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "load.go",
+                "package main\n\nfunc load() {\n\terr := godotenv.Load(\"./.env\")\n\tif err != nil {\n\t\tpanic(err)\n\t}\n}\n",
+            ),
+        ],
+        "go  . 0.29.1 .env",
+    ),
+    (
         "a Go program that could read a .env which is not committed",
         &[
             ("go.mod", GO_MOD),
@@ -378,6 +434,19 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ),
         ],
         "go  . 0.29.1; listens at LISTEN_ADDR, PB_PORT",
+    ),
+    (
+        "a Go program that listens on a fixed address",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            (
+                "serve.go",
+                "package main\n\nfunc init() { app.RootCmd.SetArgs([]string{\"serve\", \"--http=:8090\"}) }\n",
+            ),
+            ("other/other.go", "package other\n\nvar a = f(\"--http=:8090\")\n"),
+        ],
+        "go  . 0.29.1; frees other/other.go, serve.go",
     ),
     (
         "a Go program with a second server",
@@ -419,6 +488,17 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
         "go  . 0.29.1; frontend web [npm ci, npm run build] web/dist",
     ),
     (
+        "Go that embeds what a frontend makes which looks as if a server rendered it",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("files.go", "package main\n\n//go:embed all:build/client\nvar files embed.FS\n"),
+            ("package.json", r#"{"scripts":{"build":"remix vite:build"},"devDependencies":{"@remix-run/dev":"2"}}"#),
+            ("package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend  [npm ci, npm run build] build/client",
+    ),
+    (
         "Go that embeds what scripts of a package make",
         &[
             ("go.mod", GO_MOD),
@@ -445,6 +525,31 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("frontend/package-lock.json", "{}"),
         ],
         "go backend . 0.29.1; frontend frontend [npm ci, npm run build] frontend/dist; reads frontend/dist; in backend",
+    ),
+    (
+        "Go in a folder that serves one where a frontend beside it is to be put",
+        &[
+            ("backend/go.mod", GO_MOD),
+            ("backend/main.go", MAIN),
+            (
+                "backend/serve.go",
+                "package main\n\nvar a = os.DirFS(\"./uploads\")\nvar b = apis.Static(os.DirFS(\"./dist\"), true)\n",
+            ),
+            ("frontend/package.json", VITE),
+            ("frontend/package-lock.json", "{}"),
+        ],
+        "go backend . 0.29.1; frontend frontend [npm ci, sh -c 'npm' 'run' 'build' && mkdir -p './../backend/dist' && cp -R './dist'/. './../backend/dist'] backend/dist; reads backend/dist",
+    ),
+    (
+        "Go that serves what its frontend builds, where it is",
+        &[
+            ("go.mod", GO_MOD),
+            ("main.go", MAIN),
+            ("serve.go", "package main\n\nvar a = http.Dir(\"web/dist\")\n"),
+            ("web/package.json", VITE),
+            ("web/package-lock.json", "{}"),
+        ],
+        "go  . 0.29.1; frontend web [npm ci, npm run build] web/dist; reads web/dist",
     ),
     ("Go in backend", &[("backend/go.mod", GO_MOD), ("backend/main.go", MAIN)], "go backend . 0.29.1"),
     ("Go one folder down", &[("srv/go.mod", GO_MOD), ("srv/main.go", MAIN)], "go srv . 0.29.1"),
@@ -668,6 +773,17 @@ pub(super) const TREES: &[(&str, Files, &str)] = &[
             ("frontend/next.config.js", "module.exports = { output: \"export\" }"),
         ],
         "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, npm run build] frontend/out",
+    ),
+    (
+        "Next.js as files, by a script of its own",
+        &[
+            ("pb_hooks/a.pb.js", ""),
+            (
+                "frontend/package.json",
+                r#"{"scripts":{"build":"next build","export":"next export"},"dependencies":{"next":"13"}}"#,
+            ),
+        ],
+        "pb 1.2.3; hooks pb_hooks; frontend frontend [npm install, sh -c npm run build && npm run export] frontend/out",
     ),
     (
         "a frontend that Go embeds",
