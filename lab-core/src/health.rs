@@ -87,7 +87,8 @@ impl Answers {
                     return Err(HealthError::Status { path, status });
                 }
                 Ok(Some(format!(
-                    "`{path}` answers {status} instead of 2xx: the app counts as up because it goes on answering; `[health]` in `lab.toml` can name a path that tells more"
+                    "`{path}` answers {status} instead of 2xx: the app counts as up because it goes on answering; \
+                     `[health]` in `lab.toml` can name a path that tells more"
                 )))
             }
             probed => {

@@ -94,7 +94,9 @@ struct Admin(reqwest::Client);
 
 impl Admin {
     fn of(settings: &CaddySettings) -> Self {
-        Self(reqwest::Client::builder().unix_socket(settings.admin_socket()).build().unwrap())
+        // each change ends the connections that are idle, also while they are used again
+        let client = reqwest::Client::builder().unix_socket(settings.admin_socket()).pool_max_idle_per_host(0);
+        Self(client.build().unwrap())
     }
 
     async fn ask(&self, method: Method, path: &str, caddyfile: String) -> Value {

@@ -112,7 +112,9 @@ impl Administered {
         let socket = folder.join("admin.sock");
         let admin = json!({"listen": format!("unix/{}", socket.display())});
         let program = start(&config(&admin, port, &json!([])), port, folder)?;
-        let client = reqwest::Client::builder().no_proxy().unix_socket(socket.as_path()).build()?;
+        let client = reqwest::Client::builder().no_proxy().unix_socket(socket.as_path());
+        // as the router does: each change ends the connections that are idle, also while they are used again
+        let client = client.pool_max_idle_per_host(0).build()?;
         Ok(Self { client, port, admin, _program: program })
     }
 
