@@ -148,7 +148,7 @@ fn candidate(scope: &Scope<'_>, started: &Started<'_>, root: String, found: Foun
     let names: Vec<String> = folders.all().map(|path| format!("`{path}`")).collect();
     let verb = if names.len() == 1 { "is" } else { "are" };
     let by = found.by.map(|file| format!(", named by `{file}`")).unwrap_or_default();
-    let reason = format!("{} {verb} there{by}: files for the official PocketBase", names.join(", "));
+    let reason = format!("{} {verb} there{by}: files for PocketBase", names.join(", "));
     let mut candidate = Candidate::new(scope, ServerKind::PocketBase, root, code, reason);
     candidate.rank.pointed = found.pointed;
     candidate.rank.fetched = started.rank(&candidate.root);
