@@ -22,8 +22,8 @@ COMPOSE = "/usr/bin/docker-compose"
 class Composed(Container):
     """The container of the file's one service. Requests come by the published ports."""
 
-    def __init__(self, image, override):
-        super().__init__("", image, {}, {}, ())
+    def __init__(self, override):
+        super().__init__("", "", {}, {}, ())
         self.words = ["--project-name", "lab-compose", "--project-directory", ".", "--file", "docker-compose.yml", "--file", override]
 
     def compose(self, *words):
@@ -37,14 +37,8 @@ class Composed(Container):
         self.name = self.compose("ps", "--quiet").strip()
         self.pid = self.state()["Pid"]
 
-    def request(self, method, path, host, body=None, headers=None, port=8080):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        typed = {} if body is None else {"Content-Type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), {"Host": host, **typed, **(headers or {})})
-        response = connection.getresponse()
-        text = response.read().decode()
-        connection.close()
-        return response.status, text
+    def connect(self, port):
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
 
 def main():
@@ -63,7 +57,7 @@ def main():
     }
     override = options.work / "override.json"
     override.write_text(json.dumps({"services": {"lab": service}}))
-    lab = Composed(options.image, override)
+    lab = Composed(override)
     try:
         lab.start()
         lab.until_healthy()

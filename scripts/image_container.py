@@ -111,8 +111,8 @@ class Container:
                     found.add((text, int(port, 16)))
         return found
 
-    def request(self, method, path, host, body=None, headers=None, port=8080):
-        """One HTTP request to the container, which has no network but its own loopback: the socket is made in there."""
+    def connect(self, port):
+        """To the container, which has no network but its own loopback: the socket is made in there."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         with open("/proc/self/ns/net") as ours, open(f"/proc/{self.pid}/ns/net") as theirs:
             enter(theirs)
@@ -120,6 +120,11 @@ class Container:
                 connection.connect()
             finally:
                 enter(ours)
+        return connection
+
+    def request(self, method, path, host, body=None, headers=None, port=8080):
+        """One HTTP request to the container."""
+        connection = self.connect(port)
         all_headers = {"Host": host, **(headers or {})}
         if body is not None:
             body, all_headers["Content-Type"] = json.dumps(body), "application/json"
