@@ -63,12 +63,11 @@ pub(super) fn read(scope: &Scope<'_>, folders: &Folders) -> Code {
     let mut code = Code::default();
     let Some(mut parser) = parser() else { return code };
     let mut left = MAX_BYTES;
-    let modules = modules(scope, folders);
-    for files in [files(scope, folders), modules] {
+    for files in [files, modules] {
         if code != Code::default() {
             break;
         }
-        for file in files {
+        for file in files(scope, folders) {
             let Some(text) = scope.tree.text(file) else { continue };
             if text.len() > left {
                 continue;

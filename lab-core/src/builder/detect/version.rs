@@ -127,8 +127,7 @@ fn vetoed(pin: &Pin, code: &Code) -> String {
 /// What speaks against a program of the app's own, on PocketBase `version`: what asks for the official one, or code that it
 /// cannot run.
 pub(super) fn against(scope: &Scope<'_>, chosen: &Candidate, folders: &Folders, version: &str) -> Option<String> {
-    let kind = scope.stated.server().and_then(|server| server.kind);
-    if scope.stated.toml.pocketbase.is_some() || kind == Some(ServerKind::PocketBase) {
+    if scope.stated.toml.pocketbase.is_some() || scope.stated.kind() == Some(ServerKind::PocketBase) {
         return Some(format!("`{}` asks for the official one", scope.stated.path()));
     }
     let code = generation::read(scope, folders);
@@ -184,10 +183,9 @@ fn exported(scope: &Scope<'_>) -> Option<(Generation, String)> {
         found.find_map(|(at, _)| text[at + key.len()..].trim_start().starts_with(':').then_some(at))
     };
     let generation = match (first("\"schema\""), first("\"fields\"")) {
-        (Some(old), Some(new)) if old < new => Generation::Before023,
-        (Some(_), None) => Generation::Before023,
-        (_, Some(_)) => Generation::From023,
         (None, None) => return None,
+        (Some(old), new) if new.is_none_or(|new| old < new) => Generation::Before023,
+        _ => Generation::From023,
     };
     Some((generation, file.to_owned()))
 }

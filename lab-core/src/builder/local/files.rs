@@ -22,8 +22,8 @@ use crate::builder::{
     tree::Magic,
 };
 
-/// A committed `.env` that is larger is none.
-const MAX_ENV_FILE: u64 = 1 << 20;
+/// A committed file that is read as a whole and is larger is none.
+const MAX_SMALL_FILE: u64 = 1 << 20;
 
 /// Copies what the plan names; `frontend` is the one that was built. Blocks.
 pub(super) fn fill(
@@ -148,8 +148,9 @@ fn env_file(job: &BuildJob, checkout: &Checkout) -> Result<(), BuildError> {
     written.map_err(|source| failed("write", &path, source))
 }
 
-fn is_small_file(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_ENV_FILE)
+/// Whether it is a file that may be read as a whole. Blocks.
+pub(super) fn is_small_file(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_SMALL_FILE)
 }
 
 /// As godotenv reads it: in double quotes, where `\`, `"`, `$` and line ends need a backslash.

@@ -2,17 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
+    str,
 };
 
 use serde_json::json;
 
-use super::super::{release::Build, stop::joined};
+use super::super::{files::is_small_file, release::Build, stop::joined};
 use crate::builder::{BuildError, address};
-
-/// A bigger file is none that the plan was made from.
-const MAX_FILE: u64 = 1 << 20;
 
 /// What is put into a package's folder.
 const FUNCTION: &str = "zz_lab_address.go";
@@ -40,9 +38,9 @@ impl Build {
             for path in &fixed {
                 // seen from the module, where the command runs
                 let Ok(inside) = path.strip_prefix(&module) else { continue };
-                let Some(real) = checkout.find(path)? else { continue };
-                let freed = read(&real).map_err(|source| BuildError::Io { action: "read", path: real, source })?;
-                if let Some(freed) = freed.as_deref().and_then(address::freed) {
+                let Some(real) = checkout.find(path)?.filter(|real| is_small_file(real)) else { continue };
+                let text = fs::read(&real).map_err(|source| BuildError::Io { action: "read", path: real, source })?;
+                if let Some(freed) = str::from_utf8(&text).ok().and_then(address::freed) {
                     put(inside.to_owned(), &freed.text)?;
                     put(inside.with_file_name(FUNCTION), &freed.function())?;
                 }
@@ -53,11 +51,4 @@ impl Build {
         };
         joined(tokio::task::spawn_blocking(work).await, "write", &shown)?.map(Some)
     }
-}
-
-/// The text of a small file; none for any other.
-fn read(path: &Path) -> io::Result<Option<String>> {
-    let meta = path.metadata()?;
-    let is_small = meta.is_file() && meta.len() <= MAX_FILE;
-    Ok(if is_small { String::from_utf8(fs::read(path)?).ok() } else { None })
 }
